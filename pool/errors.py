@@ -1,0 +1,136 @@
+"""The one tree of errors.
+
+Every message says what happened, where (pool, vdev, offset, dataset, object, path) and what can be done. Each class
+also derives from the built-in exception a Python programmer would expect, so that either can be caught, and carries
+the exit status a command ends with.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationError",
+    "BadLabelError",
+    "ChecksumError",
+    "CorruptError",
+    "DeviceBusyError",
+    "DeviceError",
+    "ExistsError",
+    "KeyUnavailableError",
+    "LimitError",
+    "MissingDeviceError",
+    "NotADirectoryInPoolError",
+    "NotFoundError",
+    "PoolError",
+    "ReadOnlyError",
+    "UnsupportedError",
+    "UnsupportedFeatureError",
+    "UsageError",
+]
+
+
+class PoolError(Exception):
+    """Anything this package refuses or fails to do.
+
+    Args:
+        what: one sentence, without a full stop at its end, that names what failed and where.
+        advice: what the reader can do about it, or an empty string.
+        where: further facts by name (``vdev``, ``offset``, ``dataset``, ``object``, ``path`` ...).
+    """
+
+    exit_status = 1
+
+    def __init__(self, what: str, advice: str = "", **where: object) -> None:
+        super().__init__(what, advice)
+        self.what = what
+        self.advice = advice
+        self.where = where
+
+    def __str__(self) -> str:
+        place = ", ".join(f"{name} {value}" for name, value in self.where.items() if value is not None)
+        text = f"{self.what} ({place})" if place else self.what
+        return f"{text}; {self.advice}" if self.advice else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.what, self.advice, self.where))
+
+
+def _rebuild(cls: type[PoolError], what: str, advice: str, where: dict[str, object]) -> PoolError:
+    return cls(what, advice, **where)
+
+
+class UsageError(PoolError, ValueError):
+    """A request that makes no sense as it was put."""
+
+    exit_status = 2
+
+
+class NotFoundError(PoolError, FileNotFoundError):
+    """No such pool, dataset, snapshot, object, file or attribute."""
+
+
+class ExistsError(PoolError, FileExistsError):
+    """A name is taken, or names more than one thing."""
+
+
+class NotADirectoryInPoolError(PoolError, NotADirectoryError):
+    """A path goes through something that is not a directory."""
+
+
+class ReadOnlyError(PoolError, PermissionError):
+    """A write to something that was opened read-only."""
+
+
+class DeviceError(PoolError, OSError):
+    """The operating system failed a request to a device."""
+
+
+class DeviceBusyError(DeviceError):
+    """The device is open for writing elsewhere."""
+
+
+class MissingDeviceError(PoolError, OSError):
+    """More devices are missing or damaged than the pool's redundancy allows."""
+
+
+class CorruptError(PoolError, ValueError):
+    """Bytes on disk break a rule of the format."""
+
+
+class BadLabelError(CorruptError):
+    """A label does not hold what a label must hold."""
+
+
+class ChecksumError(CorruptError):
+    """No copy and no reconstruction of a block matches its checksum."""
+
+
+class LimitError(CorruptError):
+    """A count, size or depth read from disk is beyond what the format allows."""
+
+
+class UnsupportedError(PoolError, NotImplementedError):
+    """Something of OpenZFS that this package knows of and does not do (yet)."""
+
+
+class UnsupportedFeatureError(UnsupportedError):
+    """The pool uses feature flags or a version that this package does not know.
+
+    ``features`` holds their names.
+    """
+
+    def __init__(self, what: str, advice: str = "", features: tuple[str, ...] = (), **where: object) -> None:
+        super().__init__(what, advice, **where)
+        self.features = features
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.what, self.advice, {"features": self.features, **self.where}))
+
+
+class KeyUnavailableError(PoolError, PermissionError):
+    """An encrypted dataset whose key was not given."""
+
+
+class AuthenticationError(PoolError, PermissionError):
+    """A wrong key, or encrypted data that does not carry its proper authentication code."""
+
+
