@@ -1,6 +1,6 @@
 """Name-value pairs in memory: the types, the list that keeps their order, and the sizes OpenZFS gives them.
 
-Python values by type: boolean ``True``; boolean value ``bool``; integers and hrtime ``int``; double ``float``;
+Python values: boolean ``True``; boolean value ``bool``; integers and hrtime ``int``; double ``float``;
 string ``str`` (bytes that are not UTF-8 as lone surrogates); byte and uint8 arrays ``bytes``; nvlist
 ``NVList``; every other array a ``list``. A name occurs once in a list.
 
