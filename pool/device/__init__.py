@@ -1,0 +1,1 @@
+"""Floor 1: things with bytes at offsets. They know nothing of pools."""
