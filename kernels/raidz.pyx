@@ -1,0 +1,197 @@
+"""raidz parity: generation and reconstruction (the contract is in raidz_impl.h, the types in raidz.pyi).
+
+This file takes buffers apart, checks them, and releases the interpreter lock; it decides nothing about parity.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, \
+    PyObject_CheckBuffer, PyObject_GetBuffer
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uintptr_t
+from libc.string cimport memset
+
+cdef extern from "raidz_impl.h" nogil:
+    const size_t UB_RAIDZ_MAX_PARITY
+    const size_t UB_RAIDZ_MAX_DATA
+    enum:
+        MAX_COLUMNS "UB_RAIDZ_MAX_COLUMNS"
+        MAX_PARITY "UB_RAIDZ_MAX_PARITY"
+        MAX_DATA "UB_RAIDZ_MAX_DATA"
+        UB_RAIDZ_UNKNOWN
+        UB_RAIDZ_NOT_BUILT
+        UB_RAIDZ_NOT_RUNNABLE
+        UB_RAIDZ_RUNNABLE
+        UB_RAIDZ_BAD_WIDTH
+        UB_RAIDZ_BAD_PARITY
+        UB_RAIDZ_BAD_HEIGHT
+        UB_RAIDZ_BAD_LENGTH
+        UB_RAIDZ_BAD_MISSING
+    const char *UB_RAIDZ_VARIABLE
+    int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *length,
+                          uint8_t *const *parity, size_t height)
+    int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *length,
+                             const unsigned *missing, size_t nmissing)
+    int ub_raidz_status(const char *name)
+    const char *ub_raidz_name(size_t index)
+    const char *ub_raidz_select(const char *name)
+    const char *ub_raidz_selected()
+
+
+cdef class Columns:
+    """The buffers of one call, held while it runs: addresses, lengths, and the promise to let go of them."""
+
+    cdef Py_buffer views[MAX_COLUMNS]
+    cdef uint8_t *start[MAX_COLUMNS]
+    cdef size_t length[MAX_COLUMNS]
+    cdef bint output[MAX_COLUMNS]
+    cdef size_t count
+
+    def __cinit__(self):
+        self.count = 0
+
+    def __dealloc__(self):
+        cdef size_t i
+        for i in range(self.count):
+            PyBuffer_Release(&self.views[i])
+
+    cdef int add(self, object buffer, bint output, str what, size_t index) except -1:
+        cdef Py_buffer *view = &self.views[self.count]
+        if not PyObject_CheckBuffer(buffer):
+            raise TypeError(f"{what} {index}: {type(buffer).__name__} is no buffer")
+        try:
+            PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE if output else PyBUF_SIMPLE)
+        except (BufferError, ValueError) as error:
+            raise ValueError(f"{what} {index}: {'read-only or ' if output else ''}not contiguous ({error})") from None
+        self.start[self.count] = <uint8_t *>view.buf
+        self.length[self.count] = <size_t>view.len
+        self.output[self.count] = output
+        self.count += 1
+        return 0
+
+    cdef int check_overlaps(self) except -1:
+        """No output may share a byte with any other column."""
+        cdef size_t i, j
+        cdef uintptr_t a, b
+        for i in range(self.count):
+            if not self.output[i]:
+                continue
+            a = <uintptr_t>self.start[i]
+            for j in range(self.count):
+                b = <uintptr_t>self.start[j]
+                if i != j and a < b + self.length[j] and b < a + self.length[i]:
+                    raise ValueError("a column to be written overlaps another one")
+        return 0
+
+
+cdef int refuse(int error, size_t ndata, size_t nparity) except -1:
+    """Raise what an error code of the kernels means."""
+    if error == UB_RAIDZ_BAD_WIDTH:
+        raise ValueError(f"{ndata} data columns; possible are 1 to {MAX_DATA}")
+    if error == UB_RAIDZ_BAD_PARITY:
+        raise ValueError(f"{nparity} parity columns; possible are 1 to {MAX_PARITY}")
+    if error == UB_RAIDZ_BAD_HEIGHT:
+        raise ValueError("the parity columns are empty or of unequal length")
+    if error == UB_RAIDZ_BAD_LENGTH:
+        raise ValueError("a data column is longer than the parity")
+    if error == UB_RAIDZ_BAD_MISSING:
+        raise ValueError(f"the missing columns must be 1 to {nparity} different ones that exist")
+    return 0
+
+
+def generate(data, parity):
+    cdef size_t ndata = len(data), nparity = len(parity), i
+    cdef int error
+    if ndata < 1 or ndata > MAX_DATA:
+        refuse(UB_RAIDZ_BAD_WIDTH, ndata, nparity)
+    if nparity < 1 or nparity > MAX_PARITY:
+        refuse(UB_RAIDZ_BAD_PARITY, ndata, nparity)
+    cdef Columns columns = Columns.__new__(Columns)
+    for i in range(nparity):
+        columns.add(parity[i], True, "parity column", i)
+        if columns.length[i] != columns.length[0]:
+            refuse(UB_RAIDZ_BAD_HEIGHT, ndata, nparity)
+    for i in range(ndata):
+        columns.add(data[i], False, "data column", i)
+    columns.check_overlaps()
+    with nogil:
+        error = ub_raidz_generate(ndata, nparity, <const uint8_t *const *>&columns.start[nparity],
+                                  &columns.length[nparity], columns.start, columns.length[0])
+    refuse(error, ndata, nparity)
+
+
+cdef size_t read_missing(object missing, size_t ncols, size_t nparity, unsigned *numbers) except 0:
+    """The numbers of the missing columns, checked for what the C side cannot see after conversion."""
+    cdef size_t n = 0
+    for number in missing:
+        if n == nparity or not 0 <= number < ncols:
+            refuse(UB_RAIDZ_BAD_MISSING, ncols - nparity, nparity)
+        numbers[n] = number
+        n += 1
+    if n == 0:
+        refuse(UB_RAIDZ_BAD_MISSING, ncols - nparity, nparity)
+    return n
+
+
+def reconstruct(columns, size_t nparity, missing):
+    cdef size_t ncols = len(columns), nmissing, i, m
+    cdef unsigned numbers[MAX_PARITY]
+    cdef bint lost
+    cdef int error
+    if nparity < 1 or nparity > MAX_PARITY:
+        refuse(UB_RAIDZ_BAD_PARITY, 0, nparity)
+    if ncols <= nparity or ncols - nparity > MAX_DATA:
+        refuse(UB_RAIDZ_BAD_WIDTH, ncols - nparity if ncols > nparity else 0, nparity)
+    nmissing = read_missing(missing, ncols, nparity, numbers)
+    cdef Columns held = Columns.__new__(Columns)
+    for i in range(ncols):
+        lost = False
+        for m in range(nmissing):
+            lost = lost or numbers[m] == i
+        held.add(columns[i], lost, "column", i)
+    held.check_overlaps()
+    with nogil:
+        error = ub_raidz_reconstruct(ncols, nparity, held.start, held.length, numbers, nmissing)
+    refuse(error, ncols - nparity, nparity)
+
+
+def implementations():
+    found = []
+    cdef size_t i = 0
+    while ub_raidz_name(i) != NULL:
+        if ub_raidz_status(ub_raidz_name(i)) == UB_RAIDZ_RUNNABLE:
+            found.append(ub_raidz_name(i).decode("ascii"))
+        i += 1
+    return tuple(found)
+
+
+def implementation():
+    return ub_raidz_selected().decode("ascii")
+
+
+def known_implementations():
+    names = []
+    cdef size_t i = 0
+    while ub_raidz_name(i) != NULL:
+        names.append(ub_raidz_name(i).decode("ascii"))
+        i += 1
+    return tuple(names)
+
+
+def select(name=None):
+    if name is None:
+        name = os.environ.get(UB_RAIDZ_VARIABLE.decode("ascii"))
+    if name is None:
+        return ub_raidz_select(NULL).decode("ascii")
+    cdef bytes wanted = name.encode("utf-8")
+    cdef int status = ub_raidz_status(wanted)
+    if status == UB_RAIDZ_UNKNOWN:
+        raise ValueError(f"no raidz kernel is called {name!r}; known are {', '.join(known_implementations())}")
+    if status == UB_RAIDZ_NOT_BUILT:
+        raise NotImplementedError(f"the raidz kernel {name!r} is not in this build")
+    if status == UB_RAIDZ_NOT_RUNNABLE:
+        raise RuntimeError(f"the raidz kernel {name!r} needs instructions this processor lacks")
+    return ub_raidz_select(wanted).decode("ascii")
+
+
+select()  # an unusable name in the environment is told at once
