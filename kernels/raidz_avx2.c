@@ -19,9 +19,10 @@ typedef struct {
 #define ub_xor(a, b) _mm256_xor_si256(a, b)
 #define ub_xor3(a, b, c) ub_xor(ub_xor(a, b), c)
 
-/* A byte shuffle gives zero where the top bit of an index is set. With all entries 0x1d it therefore yields what a
- * doubling must add, apart from a constant: shuffle(x) = 0x1d + (0x1d where the top bit is set). Horner's scheme
- * absorbs the constant when the sum carries a bias b with b = 2b + 0x1d, that is 0x1d / 3. Two doublings keep it. */
+/* A byte shuffle gives zero where the top bit of an index is set. With all entries 0x1d it therefore yields
+ * what a doubling must add, apart from a constant: shuffle(x) = 0x1d + (0x1d where the top bit is set).
+ * Horner's scheme absorbs the constant when the sum carries a bias b with b = 2b + 0x1d, that is 0x1d / 3.
+ * Two doublings keep it. */
 #define UB_BIAS _mm256_set1_epi8(0x0b)
 
 static inline __m256i ub_horner2(__m256i q, __m256i a)

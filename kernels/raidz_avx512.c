@@ -19,9 +19,10 @@ typedef struct {
 #define ub_xor(a, b) _mm512_xor_si512(a, b)
 #define ub_xor3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
 
-/* A byte shuffle gives zero where the top bit of an index is set. With all entries 0x1d it therefore yields what a
- * doubling must add, apart from a constant: shuffle(x) = 0x1d + (0x1d where the top bit is set). Horner's scheme
- * absorbs the constant when the sum carries a bias b with b = 2b + 0x1d, that is 0x1d / 3. Two doublings keep it. */
+/* A byte shuffle gives zero where the top bit of an index is set. With all entries 0x1d it therefore yields
+ * what a doubling must add, apart from a constant: shuffle(x) = 0x1d + (0x1d where the top bit is set).
+ * Horner's scheme absorbs the constant when the sum carries a bias b with b = 2b + 0x1d, that is 0x1d / 3.
+ * Two doublings keep it. */
 #define UB_BIAS _mm512_set1_epi8(0x0b)
 
 static inline __m512i ub_horner2(__m512i q, __m512i a)

@@ -1,4 +1,5 @@
-/* Which raidz kernel runs: what this build holds, what this processor can do, and the choice. Nothing else. */
+/* Which raidz kernel runs: what this build holds, what this processor can do, and the choice. Nothing else.
+ */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 /* raidz parity: the contract between the callers, the stripe logic and the kernels of each instruction set.
  *
- * The code is the one of OpenZFS's raidz1, raidz2 and raidz3: GF(2^8) with the polynomial 0x11d, n data columns
- * D_0 .. D_(n-1), and
+ * The code is the one of OpenZFS's raidz1, raidz2 and raidz3: GF(2^8) with the polynomial 0x11d, n data
+ * columns D_0 .. D_(n-1), and byte by byte
  *     P = sum D_j        Q = sum 2^(n-1-j) D_j        R = sum 4^(n-1-j) D_j
- * byte by byte. A data column shorter than the parity counts as padded with zeros; its tail is known to be zero and
- * is never an unknown.
+ * A data column shorter than the parity counts as padded with zeros; its tail is known to be zero and is
+ * never an unknown.
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel, which is one atomic pointer.
- * All functions may be called from any thread at any time. Buffers need no alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel, which is one atomic
+ * pointer. All functions may be called from any thread at any time. Buffers need no alignment.
  */
 #ifndef UB_RAIDZ_IMPL_H
 #define UB_RAIDZ_IMPL_H
@@ -26,20 +26,21 @@ enum {
     UB_RAIDZ_BAD_PARITY = 2,  /* parity columns not within 1 .. 3 */
     UB_RAIDZ_BAD_HEIGHT = 3,  /* parity of zero bytes, or parity columns of unequal length */
     UB_RAIDZ_BAD_LENGTH = 4,  /* a data column longer than the parity */
-    UB_RAIDZ_BAD_MISSING = 5, /* none or more than nparity missing, one named twice, or one that does not exist */
+    UB_RAIDZ_BAD_MISSING = 5, /* none or more than nparity of them, one named twice, or a wrong number */
 };
 
-/* Fills `nparity` parity columns of `height` bytes from `ndata` data columns of `len[j]` bytes (0 .. height; a
- * column of zero bytes may have no address). Outputs overlap nothing. */
+/* Fills `nparity` parity columns of `height` bytes from `ndata` data columns of `len[j]` bytes (0 .. height;
+ * a column of zero bytes may have no address). Outputs overlap nothing. */
 int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
                       uint8_t *const *parity, size_t height);
 
-/* Rebuilds the columns named in `missing` in place from the others. Columns are parity first (P, Q, R), then data;
- * all parity columns, missing or not, have the same length, the height. Missing columns are not read. */
+/* Rebuilds the columns named in `missing` in place from the others. Columns are parity first (P, Q, R), then
+ * data; all parity columns, missing or not, have the same length, the height. Missing columns are not read; one
+ * whose address is NULL is not rebuilt either (it is unavailable, and nobody wants it). */
 int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
                          const unsigned *missing, size_t nmissing);
 
-/* --- choice of a kernel ------------------------------------------------------------------------------------- */
+/* --- choice of a kernel ---------------------------------------------------------------------------------- */
 
 /* What ub_raidz_status says of a name. */
 enum {
@@ -57,17 +58,24 @@ int ub_raidz_status(const char *name);
 /* The `index`-th name of all known ones, best first; NULL past the end. */
 const char *ub_raidz_name(size_t index);
 
-/* Uses the kernel `name` from now on, for every thread. NULL: the one named by UBERBLOCK_RAIDZ if it can run, else
- * the best of this machine. Returns the name of the kernel in use, or NULL (nothing changed) where `name` cannot
- * run. The choice belongs to the shared object this code is linked into. */
+/* Uses the kernel `name` from now on, for every thread. NULL: the one named by UBERBLOCK_RAIDZ if it can run,
+ * else the best of this machine. Returns the name of the kernel in use, or NULL (nothing changed) where
+ * `name` cannot run. The choice belongs to the shared object this code is linked into. */
 const char *ub_raidz_select(const char *name);
 
 /* The name of the kernel in use. */
 const char *ub_raidz_selected(void);
 
-/* --- between the stripe logic and the kernels ------------------------------------------------------------------ */
+/* --- between the stripe logic and the kernels ------------------------------------------------------------ */
 
-/* Three unknowns always include P or a data column beside a good P, so one of them comes by folding. */
+/* What a column is to ub_raidz_solve. */
+enum {
+    UB_RAIDZ_KNOWN = 0,
+    UB_RAIDZ_LOST = 1,
+    UB_RAIDZ_UNWANTED = 2, /* lost, and need not be rebuilt */
+};
+
+/* Three unknowns include P, or a data column beside a good P. If all are wanted, one comes by folding. */
 #define UB_RAIDZ_MAX_ROWS 2
 
 /* One pass that rebuilds up to three targets from the sources:
@@ -87,7 +95,8 @@ typedef struct {
     const char *name;
     size_t step; /* bytes; both functions take ranges whose length is a multiple of it */
     /* parity 0 .. p-1 of columns src[0 .. n-1] for bytes from .. to-1; n >= 1 */
-    void (*generate)(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to);
+    void (*generate)(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                     size_t to);
     void (*combine)(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
                     size_t to);
 } ub_raidz_kernel;
@@ -104,8 +113,8 @@ extern const ub_raidz_kernel ub_raidz_neon;
 const ub_raidz_kernel *ub_raidz_kernel_in_use(void);
 
 /* raidz_matrix.c: the plan that rebuilds the unknown ones among n data columns and p parities.
- * `lost[c]` != 0: column c (parity first) is unknown; `zero[j]` != 0: data column j is zero, neither source nor
- * target. `sources` and `targets` receive column numbers. At most p columns are unknown. */
+ * `lost[c]` says what column c (parity first) is; `zero[j]` != 0: data column j is zero, neither source nor
+ * target. `sources` and `targets` receive column numbers. At most p columns are lost. */
 void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const uint8_t *zero, ub_raidz_plan *plan,
                     uint8_t *sources, uint8_t *targets);
 

@@ -12,7 +12,8 @@ static inline uint64_t ub_nibble_sums(uint64_t a, uint64_t a2, uint64_t a4)
            (a4 * every & UINT64_C(0xffffffff00000000));
 }
 
-/* table[0], table[1]: c times 0 .. 15; table[2], table[3]: c times 0x00, 0x10 .. 0xf0. Words are little-endian. */
+/* table[0], table[1]: c times 0 .. 15; table[2], table[3]: c times 0x00, 0x10 .. 0xf0. Words are
+ * little-endian. */
 static inline void ub_nibble_tables(uint8_t c, uint64_t table[4])
 {
     uint64_t power[8];

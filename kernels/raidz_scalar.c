@@ -1,13 +1,13 @@
 /* The portable kernels, and the reference: 64-bit words, eight bytes at a time, any length.
  *
- * Kept plain on purpose. Every other kernel must give the same bytes, and this one also does what is left over
- * where a length is no multiple of a vector kernel's step.
+ * Kept plain on purpose. Every other kernel must give the same bytes, and this one also does what is left
+ * over where a length is no multiple of a vector kernel's step.
  */
 #include <string.h>
 
 #include "raidz_impl.h"
 
-#define EVERY(byte) ((uint64_t)(byte) * UINT64_C(0x0101010101010101))
+#define EVERY(byte) ((uint64_t)(byte)*UINT64_C(0x0101010101010101))
 
 static inline uint64_t times2(uint64_t x)
 {
@@ -16,7 +16,8 @@ static inline uint64_t times2(uint64_t x)
     return ((x << 1) & EVERY(0xfe)) ^ (mask & EVERY(0x1d));
 }
 
-/* Up to eight bytes; what is missing of a word counts as zero. The order of bytes in the word does not matter. */
+/* Up to eight bytes; what is missing of a word counts as zero. The order of bytes in the word does not
+ * matter. */
 static inline uint64_t load(const uint8_t *p, size_t bytes)
 {
     uint64_t x = 0;
@@ -24,8 +25,8 @@ static inline uint64_t load(const uint8_t *p, size_t bytes)
     return x;
 }
 
-static inline void generate_word(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t at,
-                                 size_t bytes)
+static inline void generate_word(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst,
+                                 size_t at, size_t bytes)
 {
     uint64_t sum[UB_RAIDZ_MAX_PARITY] = {0, 0, 0};
     for (size_t j = 0; j < n; j++) {
@@ -40,7 +41,8 @@ static inline void generate_word(size_t n, size_t p, const uint8_t *const *src, 
         memcpy(dst[i] + at, &sum[i], bytes);
 }
 
-static void generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to)
+static void generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                     size_t to)
 {
     for (; to - from >= 8; from += 8)
         generate_word(n, p, src, dst, from, 8);
@@ -48,8 +50,8 @@ static void generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *con
         generate_word(n, p, src, dst, from, to - from);
 }
 
-/* The sum of c_s * x_s over all sources, with one plain sum for each bit of the coefficients, and the powers of two
- * put in at the end. */
+/* The sum of c_s * x_s over all sources, with one plain sum for each bit of the coefficients, and the powers
+ * of two put in at the end. */
 static inline uint64_t weigh(const uint64_t bit[8])
 {
     uint64_t sum = bit[7];
@@ -58,8 +60,8 @@ static inline uint64_t weigh(const uint64_t bit[8])
     return sum;
 }
 
-static inline void combine_word(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t at,
-                                size_t bytes)
+static inline void combine_word(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
+                                size_t at, size_t bytes)
 {
     uint64_t bit[UB_RAIDZ_MAX_ROWS][8] = {{0}}, folded = 0;
     for (size_t s = 0; s < plan->nsrc; s++) {
@@ -80,7 +82,8 @@ static inline void combine_word(const ub_raidz_plan *plan, const uint8_t *const 
         memcpy(dst[plan->rows] + at, &folded, bytes);
 }
 
-static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to)
+static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                    size_t to)
 {
     for (; to - from >= 8; from += 8)
         combine_word(plan, src, dst, from, 8);

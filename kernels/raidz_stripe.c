@@ -1,7 +1,7 @@
 /* A stripe: checks its shape, cuts it where a column ends, and hands each piece to the kernel in use.
  *
- * Between two column ends the set of columns that hold anything is constant. OpenZFS's stripes have at most two such
- * pieces, the second one sector high; any other set of lengths works too.
+ * Between two column ends the set of columns that hold anything is constant. OpenZFS's stripes have at most
+ * two such pieces, the second one sector high; any other set of lengths works too.
  */
 #include <string.h>
 
@@ -35,7 +35,7 @@ static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t h
     return UB_RAIDZ_OK;
 }
 
-/* --- generation ---------------------------------------------------------------------------------------------- */
+/* --- generation ------------------------------------------------------------------------------------------ */
 
 static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *src,
                            uint8_t *const *dst, size_t length)
@@ -47,7 +47,8 @@ static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, co
         ub_raidz_scalar.generate(n, p, src, dst, body, length);
 }
 
-/* A piece at `at` where some columns have ended. Leading ones drop out of Horner's scheme, others count as zeros. */
+/* A piece at `at` where some columns have ended. Leading ones drop out of Horner's scheme, others count as
+ * zeros. */
 static size_t generate_ragged(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *data,
                               const size_t *len, uint8_t *const *parity, size_t at, size_t length)
 {
@@ -92,7 +93,7 @@ int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, 
     return UB_RAIDZ_OK;
 }
 
-/* --- reconstruction -------------------------------------------------------------------------------------------- */
+/* --- reconstruction -------------------------------------------------------------------------------------- */
 
 static void combine_piece(const ub_raidz_kernel *kernel, const ub_raidz_plan *plan, const uint8_t *const *src,
                           uint8_t *const *dst, size_t length)
@@ -129,14 +130,15 @@ static void reconstruct_piece(const ub_raidz_kernel *kernel, size_t n, size_t p,
 }
 
 /* Marks the missing columns in `lost`. */
-static int check_missing(size_t ncols, size_t nparity, const unsigned *missing, size_t nmissing, uint8_t *lost)
+static int check_missing(size_t ncols, size_t nparity, uint8_t *const *cols, const unsigned *missing,
+                         size_t nmissing, uint8_t *lost)
 {
     if (nmissing < 1 || nmissing > nparity)
         return UB_RAIDZ_BAD_MISSING;
     for (size_t m = 0; m < nmissing; m++) {
         if (missing[m] >= ncols || lost[missing[m]])
             return UB_RAIDZ_BAD_MISSING;
-        lost[missing[m]] = 1;
+        lost[missing[m]] = cols[missing[m]] == NULL ? UB_RAIDZ_UNWANTED : UB_RAIDZ_LOST;
     }
     return UB_RAIDZ_OK;
 }
@@ -155,7 +157,7 @@ int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, con
         if (len[i] != height)
             bad = UB_RAIDZ_BAD_HEIGHT;
     if (!bad)
-        bad = check_missing(ncols, nparity, missing, nmissing, lost);
+        bad = check_missing(ncols, nparity, cols, missing, nmissing, lost);
     if (bad)
         return bad;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();

@@ -7,14 +7,14 @@
  *     ub_muladd(acc, v, f)               acc + f * v
  *     UB_GROUP                           vectors of one column held in registers at a time
  *     UB_KERNEL, UB_KERNEL_NAME          the ub_raidz_kernel to define, and its name
- * Where multiplication by any constant costs the same, it defines UB_PAIRS and ub_mul2(v), ub_mul4(v), ub_mul16(v):
- * columns are then taken in pairs, Q = 4Q + 2a + b and R = 16R + 4a + b, which halves the additions and the length of
- * the chain. Where ub_horner2 and ub_horner4 are cheaper with a constant added, it defines UB_BIAS: the
- * sums of Q and R carry it from the first column to the last.
+ * Where multiplication by any constant costs the same, it defines UB_PAIRS and ub_mul2(v), ub_mul4(v),
+ * ub_mul16(v): columns are then taken in pairs, Q = 4Q + 2a + b and R = 16R + 4a + b, which halves the
+ * additions and the length of the chain. Where ub_horner2 and ub_horner4 are cheaper with a constant added,
+ * it defines UB_BIAS: the sums of Q and R carry it from the first column to the last.
  *
- * Each byte of each column is loaded once. A group of UB_GROUP vectors is the unit: all columns are walked for it
- * with the sums in registers. While at least UB_AHEAD bytes follow, the line that far ahead is prefetched in every
- * column: with a dozen streams the hardware prefetchers of today's processors lose track.
+ * Each byte of each column is loaded once. A group of UB_GROUP vectors is the unit: all columns are walked
+ * for it with the sums in registers. While at least UB_AHEAD bytes follow, the line that far ahead is
+ * prefetched in every column: with a dozen streams the hardware prefetchers of today's processors lose track.
  */
 #include "raidz_impl.h"
 
@@ -53,7 +53,7 @@ UB_INLINE void ub_group_store(uint8_t *p, const ub_vec v[UB_GROUP])
         ub_store(p + (size_t)i * UB_BYTES, v[i]);
 }
 
-/* --- generation ---------------------------------------------------------------------------------------------- */
+/* --- generation ------------------------------------------------------------------------------------------ */
 
 /* Puts the constant into the sums, or takes it out again. */
 UB_INLINE void ub_group_bias(ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP], const int p)
@@ -71,8 +71,8 @@ UB_INLINE void ub_group_bias(ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP], const int p
 #endif
 }
 
-UB_INLINE void ub_horner_one(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP], const ub_vec a[UB_GROUP],
-                             const int p)
+UB_INLINE void ub_horner_one(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP],
+                             const ub_vec a[UB_GROUP], const int p)
 {
     UB_UNROLL
     for (int i = 0; i < UB_GROUP; i++) {
@@ -84,8 +84,8 @@ UB_INLINE void ub_horner_one(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB
     }
 }
 
-UB_INLINE void ub_horner_two(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP], const ub_vec a[UB_GROUP],
-                             const ub_vec b[UB_GROUP], const int p)
+UB_INLINE void ub_horner_two(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP],
+                             const ub_vec a[UB_GROUP], const ub_vec b[UB_GROUP], const int p)
 {
 #ifdef UB_PAIRS
     UB_UNROLL
@@ -102,8 +102,8 @@ UB_INLINE void ub_horner_two(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB
 #endif
 }
 
-UB_INLINE void ub_generate_range(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to,
-                                 const int p, const int ahead)
+UB_INLINE void ub_generate_range(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                                 size_t to, const int p, const int ahead)
 {
     for (size_t at = from; at < to; at += UB_STEP) {
         ub_vec P[UB_GROUP], Q[UB_GROUP], R[UB_GROUP], a[UB_GROUP], b[UB_GROUP];
@@ -132,8 +132,8 @@ UB_INLINE void ub_generate_range(size_t n, const uint8_t *const *src, uint8_t *c
     }
 }
 
-UB_INLINE void ub_generate_all(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to,
-                               const int p)
+UB_INLINE void ub_generate_all(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                               size_t to, const int p)
 {
     size_t near = to - from > UB_AHEAD ? to - (UB_AHEAD + UB_STEP - 1) / UB_STEP * UB_STEP : from;
     if (near > from)
@@ -143,7 +143,8 @@ UB_INLINE void ub_generate_all(size_t n, const uint8_t *const *src, uint8_t *con
     ub_generate_range(n, src, dst, near, to, p, 0);
 }
 
-static void ub_generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to)
+static void ub_generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                        size_t to)
 {
     if (p == 1)
         ub_generate_all(n, src, dst, from, to, 1);
@@ -153,9 +154,10 @@ static void ub_generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *
         ub_generate_all(n, src, dst, from, to, 3);
 }
 
-/* --- linear combination --------------------------------------------------------------------------------------- */
+/* --- linear combination ---------------------------------------------------------------------------------- */
 
-UB_INLINE void ub_combine_add(ub_vec acc[][UB_GROUP], const ub_vec v[UB_GROUP], const ub_factor *f, const int rows)
+UB_INLINE void ub_combine_add(ub_vec acc[][UB_GROUP], const ub_vec v[UB_GROUP], const ub_factor *f,
+                              const int rows)
 {
     UB_UNROLL
     for (int k = 0; k < rows; k++) {
@@ -165,9 +167,9 @@ UB_INLINE void ub_combine_add(ub_vec acc[][UB_GROUP], const ub_vec v[UB_GROUP], 
     }
 }
 
-UB_INLINE void ub_combine_range(const ub_raidz_plan *plan, const ub_factor *factors, const uint8_t *const *src,
-                                uint8_t *const *dst, size_t from, size_t to, const int rows, const int fold,
-                                const int ahead)
+UB_INLINE void ub_combine_range(const ub_raidz_plan *plan, const ub_factor *factors,
+                                const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to,
+                                const int rows, const int fold, const int ahead)
 {
     const size_t nsrc = plan->nsrc, nxor = fold ? plan->nxor : 0, nchain = plan->nchain;
     for (size_t at = from; at < to; at += UB_STEP) {
@@ -191,18 +193,19 @@ UB_INLINE void ub_combine_range(const ub_raidz_plan *plan, const ub_factor *fact
         UB_UNROLL
         for (int k = 0; k < rows; k++) {
             ub_group_store(dst[k] + at, acc[k]);
-            if (fold && (size_t)(rows - k) <= nchain)
+            if (fold && (size_t)(rows - k) <= nchain) {
                 UB_UNROLL
                 for (int i = 0; i < UB_GROUP; i++)
                     x[i] = ub_xor(x[i], acc[k][i]);
+            }
         }
         if (fold)
             ub_group_store(dst[rows] + at, x);
     }
 }
 
-UB_INLINE void ub_combine_all(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                              size_t to, const int rows, const int fold)
+UB_INLINE void ub_combine_all(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
+                              size_t from, size_t to, const int rows, const int fold)
 {
     ub_factor factors[UB_RAIDZ_MAX_COLUMNS * UB_RAIDZ_MAX_ROWS];
     for (size_t s = 0; s < plan->nsrc; s++)
