@@ -26,16 +26,17 @@ def search_path(given: list[str] | None) -> list[str]:
     return [folder for folder in DEFAULT_SEARCH if Path(folder).is_dir()]
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """Add -d."""
+def add_search_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> None:
+    """Add -d (zdb: -p), --search."""
     parser.add_argument(
-        "-d", dest="search", action="append", metavar="DIR", help="folder, image or device to search (repeatable)"
-    )
+        short, "--search", dest="search", action="append", metavar="DIR",
+        help="folder, image or device to search for pools (repeatable)",
+    )  # fmt: skip
 
 
-def add_open_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a pool is opened: -d, --txg, rewind, missing devices, keys."""
-    add_search_options(parser)
+def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> None:
+    """Add the options that say how a pool is opened: where to search, txg, rewind, missing devices, keys."""
+    add_search_options(parser, short=short)
     group = parser.add_argument_group("opening the pool")
     group.add_argument("-T", "--txg", type=int, metavar="TXG", help="open the pool as it was at this txg")
     group.add_argument("-F", "--rewind", action="store_true", help="go back to an older txg if the newest is broken")

@@ -1,0 +1,222 @@
+"""Verify a pool: read every block it refers to, every copy and every parity column, and name what is damaged.
+
+Each dataset's tree is walked from its newest uberblock's view; of a snapshot's and a clone's tree only the blocks born
+after the snapshot before it, since the older ones belong to that one too. So every block is read once; blocks that
+deduplication or cloning let appear many times are skipped while they are still in a small table of recent ones.
+
+The walk runs in the calling thread and hands batches of block pointers to worker threads, a bounded number at a time:
+memory does not grow with the pool. Nothing is written; what a scrub by OpenZFS would repair is only reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..dmu.traverse import Visit, walk
+from ..errors import PoolError
+from ..ondisk import blkptr
+from ..ondisk.blkptr import BpArray
+from ..zio.scrub import Damage, ScrubResult
+from .bookmarks import PathFinder
+from .seen import SeenBlocks
+
+if TYPE_CHECKING:
+    from .spa import Spa
+
+BATCH_BYTES = 8 << 20
+BATCH_BLOCKS = 2048
+#: Damaged blocks kept with all their places; beyond it they are only counted, and the report says so.
+MAX_DAMAGED = 10_000
+STATUS_LOST = 2
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedPlace:
+    """A range of one device that does not hold what it should: ``kind`` says how that was seen."""
+
+    vdev: str
+    guid: int
+    offset: int
+    length: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedBlock:
+    """A block with damage: where it belongs, whether its data is lost, and the ranges that are bad."""
+
+    dataset: str
+    objset: int
+    object: int
+    level: int
+    blkid: int
+    lost: bool
+    path: str
+    places: tuple[DamagedPlace, ...]
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was read and what was found.
+
+    ``bytes`` counts allocated bytes (all copies and parity), ``errors_by_vdev`` damaged places for each leaf,
+    ``unreadable`` the subtrees that could not be entered because their metadata is lost.
+    """
+
+    pool: str
+    blocks: int = 0
+    bytes: int = 0
+    damaged_blocks: int = 0
+    lost_blocks: int = 0
+    damaged: list[DamagedBlock] = field(default_factory=list)
+    errors_by_vdev: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def clean(self) -> bool:
+        """No damage anywhere."""
+        return self.damaged_blocks == 0 and not self.unreadable
+
+    @property
+    def complete(self) -> bool:
+        """Every damaged block is in ``damaged`` with its places."""
+        return len(self.damaged) == self.damaged_blocks
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Block pointers of one objset on their way to a worker."""
+
+    dataset: str
+    objset: int
+    visit: Visit
+    todo: BpArray
+    index: np.ndarray
+
+
+class Verifier:
+    """One run over one pool."""
+
+    def __init__(self, spa: Spa, *, threads: int = 2, progress: Progress | None = None) -> None:
+        self._spa = spa
+        self._threads = max(1, threads)
+        self._progress = progress or (lambda done: None)
+        self._seen = SeenBlocks()
+        self._paths = PathFinder(spa)
+        self._known: dict[tuple[int, int, int], tuple[bool, tuple[DamagedPlace, ...]]] = {}
+        self.report = VerifyReport(spa.name)
+
+    def run(self) -> VerifyReport:
+        """Read everything; gives the report. Only a pool that cannot be walked at all raises."""
+        started = time.monotonic()
+        pending: deque[tuple[_Batch, Future[ScrubResult]]] = deque()
+        with ThreadPoolExecutor(self._threads, "verify") as workers:
+            try:
+                for batch in self._batches():
+                    pending.append((batch, workers.submit(self._spa.zio.scrub, batch.todo)))
+                    if len(pending) > 2 * self._threads:
+                        self._collect(*pending.popleft())
+                while pending:
+                    self._collect(*pending.popleft())
+            finally:
+                for _, future in pending:
+                    future.cancel()
+        self.report.seconds = time.monotonic() - started
+        return self.report
+
+    # --- walking ------------------------------------------------------------------------------------------------
+
+    def _trees(self) -> Iterator[tuple[str, int, BpArray, int]]:
+        """(dataset, objset id, root pointer, oldest birth that is not ours) of every tree in the pool."""
+        yield "mos", 0, self._spa.uberblock.rootbp, 0
+        for dataset in self._spa.dsl.datasets(hidden=True):
+            if not bool(blkptr.is_hole(dataset.bp)):
+                yield dataset.name, dataset.obj, dataset.bp, dataset.phys.prev_snap_txg
+
+    def _batches(self) -> Iterator[_Batch]:
+        for name, objset, bp, birth_after in self._trees():
+
+            def note(place: object, error: PoolError, name: str = name) -> None:
+                self.report.unreadable.append(f"{name} {place}: {error}")
+
+            for visit in walk(self._spa.zio, bp, objset_id=objset, birth_after=birth_after, errors=note):
+                yield from self._split(name, objset, visit)
+
+    def _split(self, name: str, objset: int, visit: Visit) -> Iterator[_Batch]:
+        """Cut a visit into batches of bounded size; embedded blocks and ones verified before fall out."""
+        self.report.blocks += len(visit.bps)
+        repeated = self._seen.add(visit.bps)
+        if self._known and repeated.any():
+            self._repeat(name, objset, visit, np.flatnonzero(repeated))
+        index = np.flatnonzero(~(repeated | blkptr.is_embedded(visit.bps)))
+        if len(index) == 0:
+            return
+        sizes = blkptr.dva_asize(visit.bps[index]).sum(axis=1)
+        group = np.cumsum(sizes) // np.uint64(BATCH_BYTES)
+        group = np.maximum(group, np.arange(len(index), dtype=np.uint64) // np.uint64(BATCH_BLOCKS))
+        for part in np.split(index, np.flatnonzero(np.diff(group)) + 1):
+            yield _Batch(name, objset, visit, visit.bps[part], part)
+
+    # --- results ------------------------------------------------------------------------------------------------
+
+    def _collect(self, batch: _Batch, future: Future[ScrubResult]) -> None:
+        result = future.result()
+        done = int(blkptr.dva_asize(batch.todo).sum())
+        self.report.bytes += done
+        self._progress(done)
+        places: dict[int, list[Damage]] = {}
+        for damage in result.damage:
+            places.setdefault(damage.index, []).append(damage)
+        for at in np.flatnonzero(result.status):
+            found = tuple(self._place(d) for d in places.get(int(at), ()))
+            lost = int(result.status[at]) == STATUS_LOST
+            self._known[self._identity(batch.todo[at])] = (lost, found)
+            self.report.errors_by_vdev.update(place.vdev for place in found)
+            self._report(batch.dataset, batch.objset, batch.visit, int(batch.index[at]), lost, found)
+
+    def _repeat(self, name: str, objset: int, visit: Visit, indices: np.ndarray) -> None:
+        """Blocks met again: a damaged one belongs to this file too."""
+        for at in indices:
+            known = self._known.get(self._identity(visit.bps[at]))
+            if known is not None:
+                self._report(name, objset, visit, int(at), *known)
+
+    def _report(
+        self, name: str, objset: int, visit: Visit, at: int, lost: bool, places: tuple[DamagedPlace, ...]
+    ) -> None:
+        self.report.damaged_blocks += 1
+        self.report.lost_blocks += lost
+        if len(self.report.damaged) >= MAX_DAMAGED:
+            return
+        number, level, blkid = int(visit.object[at]), int(visit.level[at]), int(visit.blkid[at])
+        path = self._paths.path(objset, number)
+        self.report.damaged.append(DamagedBlock(name, objset, number, level, blkid, lost, path, places))
+
+    def _place(self, damage: Damage) -> DamagedPlace:
+        leaf = self._spa.tree.leaves[damage.leaf]
+        return DamagedPlace(leaf.name, leaf.guid, damage.offset, damage.length, damage.kind)
+
+    @staticmethod
+    def _identity(bp: BpArray) -> tuple[int, int, int]:
+        return int(bp["dva"][0, 0]), int(bp["dva"][0, 1]), int(blkptr.physical_birth(bp))
+
+
+def verify(spa: Spa, *, threads: int = 2, progress: Progress | None = None) -> VerifyReport:
+    """Read and check every copy and every parity column of every block that ``spa`` refers to.
+
+    Args:
+        spa: an open pool.
+        threads: workers; the kernels release the interpreter lock.
+        progress: called with the number of allocated bytes read since the last call.
+    """
+    return Verifier(spa, threads=threads, progress=progress).run()
