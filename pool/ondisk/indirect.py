@@ -1,7 +1,7 @@
 """Removed vdevs: the mapping that tells where their blocks went, and the txgs in which they were copied.
 
-The mapping object is an array of entries sorted by source offset, the births object one of (offset, txg), both
-with their number of entries in the bonus.
+The mapping object is an array of entries sorted by source offset, the births object one of (offset, txg).
+Both have their number of entries in the bonus.
 
 Source: OpenZFS, vdev_indirect_mapping.h, vdev_indirect_births.h.
 """

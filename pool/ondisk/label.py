@@ -94,10 +94,20 @@ def decode(region: Any, at: int, index: int = 0) -> Label:
         at: byte offset of the label on its device.
         index: 0..3.
     """
-    phys = memoryview(region)[CONFIG_OFFSET : CONFIG_OFFSET + CONFIG_SIZE]
+    return decode_config(memoryview(region)[CONFIG_OFFSET : CONFIG_OFFSET + CONFIG_SIZE], at, index)
+
+
+def decode_config(phys: Any, at: int, index: int = 0, known: NVList | None = None) -> Label:
+    """As ``decode``, from the configuration region (112 KiB) alone.
+
+    ``known`` is what the region is known to decode to: the four copies mostly differ in nothing but
+    checksums.
+    """
     try:
         verified = config_is_verified(phys, at)
-        config = nvlist.decode(phys[: CONFIG_SIZE - eck.ECK_SIZE])
+        config = known
+        if config is None:
+            config = nvlist.decode(memoryview(phys)[: CONFIG_SIZE - eck.ECK_SIZE])
         config.u64("txg", 0)
     except CorruptError as error:
         return Label(index, at, None, False, error.what)

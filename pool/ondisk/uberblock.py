@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CorruptError
 from . import blkptr, eck
@@ -192,21 +193,47 @@ class Slot:
         return False
 
 
-def slots(ring: Any, label_at: int, ashift: int | None = None) -> Iterator[Slot]:
-    """Everything in a ring that looks like an uberblock, in ring order, checksums not yet looked at.
+def peek(ring: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Everything in a ring that has an uberblock's magic number, without looking at checksums.
+
+    Args:
+        ring: the 128 KiB of the ring; every 1 KiB of it is looked at, whatever the slot size.
+
+    Returns:
+        positions in the ring, and the structures there (dtype ``UBERBLOCK``, memory order).
+    """
+    step = 1 << MIN_SLOT_SHIFT
+    view = memoryview(ring)
+    rows = np.frombuffer(view, dtype="<u8", count=len(view) // step * (step // 8)).reshape(-1, step // 8)
+    swapped = rows[:, 0] == np.uint64(int.from_bytes(MAGIC.to_bytes(8, "little"), "big"))
+    found = np.flatnonzero((rows[:, 0] == MAGIC) | swapped)
+    words = rows[found, : UBERBLOCK_SIZE // 8]
+    words = np.where(swapped[found, None], words.byteswap(), words)
+    return found * step, np.ascontiguousarray(words).view(UBERBLOCK)[:, 0]
+
+
+def slot_at(ring: Any, label_at: int, position: int, ashift: int | None = None) -> Slot:
+    """The slot at a position of a ring.
 
     Args:
         ring: the 128 KiB of the ring.
         label_at: byte offset of the label on its device.
-        ashift: of the top-level vdev; None: not known, every 1 KiB is looked at.
+        ashift: of the top-level vdev; None: not known.
+
+    Raises:
+        CorruptError: no uberblock there.
     """
-    view = memoryview(ring)
-    step = slot_size(ashift) if ashift is not None else 1 << MIN_SLOT_SHIFT
-    words = np.frombuffer(view, dtype="<u8", count=len(view) // step * (step // 8)).reshape(-1, step // 8)[
-        :, 0
-    ]
-    swapped = int.from_bytes(MAGIC.to_bytes(8, "little"), "big")
-    for index in np.flatnonzero((words == MAGIC) | (words == swapped)):
-        at = int(index) * step
-        size = step if ashift is not None else 0
-        yield Slot(decode(view[at:]), label_at + RING_OFFSET + at, view[at:], size)
+    view = memoryview(ring)[position:]
+    return Slot(
+        decode(view), label_at + RING_OFFSET + position, view, slot_size(ashift) if ashift is not None else 0
+    )
+
+
+def slots(ring: Any, label_at: int, ashift: int | None = None) -> Iterator[Slot]:
+    """Everything in a ring that looks like an uberblock, in ring order, checksums not yet looked at.
+
+    Args: as for ``slot_at``.
+    """
+    for position in peek(ring)[0]:
+        if ashift is None or position % slot_size(ashift) == 0:
+            yield slot_at(ring, label_at, int(position), ashift)
