@@ -69,9 +69,9 @@ class Uberblock:
     order: str = "<"
 
     @property
-    def rootbp(self) -> Any:
-        """Block pointer of the MOS (one element of dtype ``BLKPTR``)."""
-        return np.frombuffer(self.rootbp_bytes, dtype=BLKPTR)[0]
+    def rootbp(self) -> blkptr.BpArray:
+        """Block pointer of the MOS (an array of one, dtype ``BLKPTR``)."""
+        return np.frombuffer(self.rootbp_bytes, dtype=BLKPTR)
 
     @property
     def multihost(self) -> bool:
