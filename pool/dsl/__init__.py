@@ -1,0 +1,1 @@
+"""Floor 5: datasets. Directories, snapshots, clones, properties, accounting, deadlists, keys."""

@@ -1,0 +1,233 @@
+"""The pool as a tree of datasets: the MOS's directory, and everything in it by name, by number, and in order.
+
+Source: OpenZFS, dsl_pool.c; the order of ``zfs list`` from zfs_iter.c.
+
+Invariants: one object number is one ``DslDir`` or one ``DslDataset`` for the life of this object; nothing on disk is
+changed, so that what was read stays right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..dmu.objset import Objset
+from ..errors import CorruptError, LimitError, NotFoundError
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.dsl import decode_dataset, decode_dir
+from ..zio.zio import Zio
+from .accounting import PoolSpace
+from .bookmark import Bookmark
+from .crypto import Keystore
+from .dataset import DslDataset
+from .deadlist import Dsize, allocated_size
+from .dir import DEPTH_MAX, DslDir, property_value
+from .mosobj import bytes_of, entries, object_with_bonus, one_number, zap_of
+
+OBJECT_DIRECTORY = 1
+SPECIAL = ("$MOS", "$FREE", "$ORIGIN", "$LEAK")
+
+
+class DslPool:
+    """All datasets of a pool.
+
+    Attributes:
+        mos: the MOS.
+        name: the pool's name, which the names of all datasets begin with.
+        directory: the MOS's object directory.
+        keys: keys that have been loaded.
+        altroot: folder under which mountpoints are shown, or an empty string.
+        space: figures for what is available; None where nobody has worked them out.
+        dsize: how block pointers are charged (it depends on the vdevs).
+    """
+
+    def __init__(
+        self,
+        mos: Objset,
+        name: str,
+        *,
+        altroot: str = "",
+        space: PoolSpace | None = None,
+        dsize: Dsize = allocated_size,
+    ) -> None:
+        self.mos = mos
+        self.name = name
+        self.altroot = altroot
+        self.space = space
+        self.dsize = dsize
+        self.directory = zap_of(mos, OBJECT_DIRECTORY, "the object directory")
+        self.keys = Keystore(self)
+        self._dirs: dict[int, DslDir] = {}
+        self._datasets: dict[int, DslDataset] = {}
+        self.root = self.open_dir(self._root_object(), name, None)
+
+    @property
+    def zio(self) -> Zio:
+        """Where blocks are read."""
+        return self.mos.zio
+
+    def _root_object(self) -> int:
+        for name, entry in entries(self.mos, OBJECT_DIRECTORY, "the object directory"):
+            if name == "root_dataset":
+                return one_number(entry, name)
+        raise CorruptError("the pool has no root dataset", "import an earlier txg")
+
+    # -- by number -----------------------------------------------------------------------------------------------
+
+    def open_dir(self, number: int, name: str, parent: DslDir | None) -> DslDir:
+        """The directory with that object number, which lies under ``parent``."""
+        found = self._dirs.get(number)
+        if found is None:
+            found = self._dirs[number] = DslDir(self, number, name, parent)
+        elif found.parent is not parent or found.name != name:
+            raise CorruptError(f"{name} and {found.name} are the same directory", object=number)
+        return found
+
+    def open_dataset(self, number: int, directory: DslDir) -> DslDataset:
+        """The dataset with that object number, which belongs to ``directory``."""
+        found = self._datasets.get(number)
+        if found is None:
+            found = self._datasets[number] = DslDataset(self, number, directory)
+        elif found.dir is not directory:
+            raise CorruptError(f"dataset {number} belongs to {found.dir.name} and to {directory.name}")
+        return found
+
+    def dir_by_object(self, number: int) -> DslDir:
+        """The directory with that object number, wherever it lies.
+
+        Raises:
+            CorruptError: it is not one, or not in the tree.
+        """
+        above: list[int] = []
+        step = number
+        while step not in self._dirs:
+            if step == 0 or step in above:
+                raise CorruptError(f"directory {number} is not in the tree", "the pool is damaged")
+            if len(above) > DEPTH_MAX:
+                raise LimitError(f"more than {DEPTH_MAX} datasets below each other", object=number)
+            above.append(step)
+            dnode = object_with_bonus(self.mos, step, ObjectType.DSL_DIR, "dataset directory")
+            step = decode_dir(dnode.bonus, dnode.order).parent_obj
+        found = self._dirs[step]
+        for child in reversed(above):
+            names = {obj: name for name, obj in found.child_objects.items()}
+            if child not in names:
+                raise CorruptError(f"directory {child} is not a child of {found.name}", "the pool is damaged")
+            found = found.child(names[child])
+        return found
+
+    def dataset_by_object(self, number: int) -> DslDataset:
+        """The head or snapshot with that object number (``objsetid``).
+
+        Raises:
+            CorruptError: it is not one.
+        """
+        found = self._datasets.get(number)
+        if found is not None:
+            return found
+        dnode = object_with_bonus(self.mos, number, ObjectType.DSL_DATASET, "dataset")
+        directory = decode_dataset(dnode.bonus, dnode.order).dir_obj
+        return self.open_dataset(number, self.dir_by_object(directory))
+
+    # -- by name -------------------------------------------------------------------------------------------------
+
+    def directory_of(self, name: str) -> DslDir:
+        """The directory with that name, hidden ones included.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        first, *rest = name.split("/")
+        if first != self.name:
+            raise NotFoundError(
+                f"dataset {name} does not exist", f"names in this pool begin with {self.name}"
+            )
+        found = self.root
+        for part in rest:
+            if part not in found.child_objects:
+                raise NotFoundError(f"dataset {name} does not exist")
+            found = found.child(part)
+        return found
+
+    def dataset(self, name: str) -> DslDataset:
+        """A head or a snapshot by its full name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        path, at, snapshot = name.partition("@")
+        head = self.directory_of(path).head
+        if head is None:
+            raise NotFoundError(f"{path} holds no dataset")
+        return head.snapshot(snapshot) if at else head
+
+    def bookmark(self, name: str) -> Bookmark:
+        """A bookmark by its full name, ``tank/docs#monday``.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        path, _, short_name = name.partition("#")
+        return self.dataset(path).bookmark(short_name)
+
+    def find(self, name: str) -> DslDataset | Bookmark:
+        """A head, snapshot or bookmark by its full name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self.bookmark(name) if "#" in name else self.dataset(name)
+
+    # -- in order ------------------------------------------------------------------------------------------------
+
+    def dirs(self, below: str | None = None, *, hidden: bool = False) -> list[DslDir]:
+        """Directories in the order of ``zfs list``: by name, byte by byte.
+
+        Args:
+            below: only this one and what lies below it.
+            hidden: also special ones and temporary clones, and what lies below them.
+        """
+        start = self.root if below is None else self.directory_of(below)
+        found: list[DslDir] = []
+        todo = [start]
+        while todo:
+            step = todo.pop()
+            found.append(step)
+            todo += step.children(hidden=hidden)
+        return sorted(found, key=lambda item: bytes_of(item.name))
+
+    def datasets(
+        self, below: str | None = None, *, snapshots: bool = True, hidden: bool = False
+    ) -> Iterator[DslDataset]:
+        """Heads and their snapshots in the order of ``zfs list``: each head, then its snapshots, oldest first."""
+        for directory in self.dirs(below, hidden=hidden):
+            head = directory.head
+            if head is None:
+                continue
+            yield head
+            if snapshots:
+                yield from head.snapshots()
+
+    def everything(self, below: str | None = None) -> Iterator[DslDataset | Bookmark]:
+        """All heads, snapshots and bookmarks in the order of ``zfs list -t all``."""
+        for head in self.datasets(below, snapshots=False):
+            yield head
+            yield from head.snapshots()
+            yield from sorted(head.bookmarks(), key=lambda mark: bytes_of(mark.short_name))
+
+    def special(self) -> dict[str, DslDir]:
+        """The directories that account for the pool itself, as far as they are there."""
+        return {name: self.root.child(name) for name in SPECIAL if name in self.root.child_objects}
+
+    def temporary(self) -> list[DslDir]:
+        """Clones that an interrupted receive or rollback has left behind."""
+        return [item for item in self.dirs(hidden=True) if item.short_name.startswith("%")]
+
+    # -- further -------------------------------------------------------------------------------------------------
+
+    def read_properties(self, number: int, owner: str) -> dict[str, int | str]:
+        """Everything in a properties ZAP; empty for object 0."""
+        what = f"properties of {owner}"
+        return {
+            name: property_value(entry, f"{name} of {owner}")
+            for name, entry in entries(self.mos, number, what)
+        }
