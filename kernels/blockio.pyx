@@ -1,0 +1,170 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Batched block input: read, rebuild, verify, decompress. The face of blockio_impl.h."""
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+cdef extern from "checksum_impl.h" nogil:
+    ctypedef struct ub_salt:
+        pass
+    void ub_salt_set(ub_salt *salt, const uint8_t *bytes)
+    enum: UB_SALT_BYTES
+
+cdef extern from "blockio_impl.h" nogil:
+    ctypedef struct ub_column:
+        pass
+    ctypedef struct ub_group:
+        pass
+    ctypedef struct ub_job:
+        pass
+    ctypedef struct ub_device:
+        int fd
+        const uint8_t *base
+        uint64_t size
+    ctypedef struct ub_batch:
+        const ub_column *columns
+        size_t ncolumns
+        const ub_group *groups
+        size_t ngroups
+        const ub_job *jobs
+        size_t njobs
+        const ub_device *devices
+        size_t ndevices
+        const ub_salt *salt
+        uint8_t *out
+        uint64_t out_size
+        uint8_t *status
+        uint8_t *faults
+    int ub_blockio(const ub_batch *batch)
+    int UB_MODE_DATA, UB_MODE_RAW, UB_MODE_SCRUB
+    int UB_FLAG_SWAP, UB_FLAG_CRYPT, UB_FLAG_DELIVER
+    int UB_JOB_OK, UB_JOB_UNREADABLE, UB_JOB_CHECKSUM, UB_JOB_DECOMPRESS, UB_JOB_BAD, UB_JOB_UNSUPPORTED
+    int UB_JOB_MISSING
+    int UB_FAULT_NONE, UB_FAULT_READ, UB_FAULT_PARITY, UB_FAULT_PADDING
+
+cdef enum:
+    NBUFFERS = 6
+
+MODE_DATA = UB_MODE_DATA
+MODE_RAW = UB_MODE_RAW
+MODE_SCRUB = UB_MODE_SCRUB
+FLAG_SWAP = UB_FLAG_SWAP
+FLAG_CRYPT = UB_FLAG_CRYPT
+FLAG_DELIVER = UB_FLAG_DELIVER
+JOB_OK = UB_JOB_OK
+JOB_UNREADABLE = UB_JOB_UNREADABLE
+JOB_CHECKSUM = UB_JOB_CHECKSUM
+JOB_DECOMPRESS = UB_JOB_DECOMPRESS
+JOB_BAD = UB_JOB_BAD
+JOB_UNSUPPORTED = UB_JOB_UNSUPPORTED
+JOB_MISSING = UB_JOB_MISSING
+FAULT_NONE = UB_FAULT_NONE
+FAULT_READ = UB_FAULT_READ
+FAULT_PARITY = UB_FAULT_PARITY
+FAULT_PADDING = UB_FAULT_PADDING
+
+#: The record types of the arrays ``read`` takes, for ``numpy.dtype``.
+COLUMN_FIELDS = [("leaf", "<i4"), ("parity", "<i4"), ("offset", "<u8"), ("where", "<u8"), ("length", "<u4"),
+                 ("stored", "<u4")]
+GROUP_FIELDS = [("first", "<u4"), ("ncols", "<u4"), ("nparity", "<u4"), ("height", "<u4")]
+JOB_FIELDS = [("first", "<u4"), ("ngroups", "<u4"), ("psize", "<u4"), ("lsize", "<u4"), ("checksum", "u1"),
+              ("compress", "u1"), ("mode", "u1"), ("flags", "u1"), ("reserved", "<u4"), ("words", "<u8", (4,)),
+              ("dest", "<u8")]
+
+
+cdef Py_ssize_t records(Py_buffer *view, Py_ssize_t item, str name) except -1:
+    """Number of records of `item` bytes in a buffer."""
+    if view.len % item:
+        raise ValueError(f"{name} holds {view.len} bytes, which are no records of {item}")
+    return view.len // item
+
+
+cdef class _Devices:
+    """The device table of one call; holds the buffers of memory devices."""
+
+    cdef ub_device *table
+    cdef Py_buffer *views
+    cdef Py_ssize_t count, held
+
+    def __cinit__(self, devices):
+        cdef Py_ssize_t i
+        entries = list(devices)
+        self.count = len(entries)
+        self.table = <ub_device *>calloc(self.count + 1, sizeof(ub_device))
+        self.views = <Py_buffer *>calloc(self.count + 1, sizeof(Py_buffer))
+        if self.table == NULL or self.views == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            self.table[i].fd = -1
+            self.add(i, entries[i])
+
+    cdef int add(self, Py_ssize_t i, entry) except -1:
+        if entry is None:
+            return 0
+        if isinstance(entry, tuple):
+            fd, size = entry
+            if fd < 0 or size < 0:
+                raise ValueError(f"device {i}: descriptor {fd} and size {size} must not be negative")
+            self.table[i].fd = fd
+            self.table[i].size = size
+            return 0
+        PyObject_GetBuffer(entry, &self.views[self.held], PyBUF_SIMPLE)
+        self.table[i].base = <const uint8_t *>self.views[self.held].buf
+        self.table[i].size = <uint64_t>self.views[self.held].len
+        self.held += 1
+        return 0
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.held):
+            PyBuffer_Release(&self.views[i])
+        free(self.views)
+        free(self.table)
+
+
+def read(columns, groups, jobs, devices, out, status, faults, *, salt=b""):
+    """Run a batch of jobs; see the type stub for the arguments."""
+    cdef Py_buffer view[NBUFFERS]
+    cdef ub_batch batch
+    cdef ub_salt prepared
+    cdef int held = 0, rc
+    cdef _Devices table = _Devices(devices)
+    cdef bytes salt_bytes = bytes(salt)
+    memset(&batch, 0, sizeof(batch))
+    if salt_bytes:
+        if len(salt_bytes) != UB_SALT_BYTES:
+            raise ValueError(f"the salt has {len(salt_bytes)} bytes instead of {UB_SALT_BYTES}")
+        ub_salt_set(&prepared, <const uint8_t *>salt_bytes)
+        batch.salt = &prepared
+    try:
+        for array, flags in ((columns, PyBUF_C_CONTIGUOUS), (groups, PyBUF_C_CONTIGUOUS),
+                             (jobs, PyBUF_C_CONTIGUOUS), (out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                             (status, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                             (faults, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)):
+            PyObject_GetBuffer(array, &view[held], flags)
+            held += 1
+        batch.columns = <const ub_column *>view[0].buf
+        batch.ncolumns = records(&view[0], sizeof(ub_column), "columns")
+        batch.groups = <const ub_group *>view[1].buf
+        batch.ngroups = records(&view[1], sizeof(ub_group), "groups")
+        batch.jobs = <const ub_job *>view[2].buf
+        batch.njobs = records(&view[2], sizeof(ub_job), "jobs")
+        batch.out = <uint8_t *>view[3].buf
+        batch.out_size = <uint64_t>view[3].len
+        batch.status = <uint8_t *>view[4].buf
+        batch.faults = <uint8_t *>view[5].buf
+        if <size_t>view[4].len != batch.njobs:
+            raise ValueError(f"status holds {view[4].len} bytes for {batch.njobs} jobs")
+        if <size_t>view[5].len != batch.ncolumns:
+            raise ValueError(f"faults holds {view[5].len} bytes for {batch.ncolumns} columns")
+        batch.devices = table.table
+        batch.ndevices = <size_t>table.count
+        with nogil:
+            rc = ub_blockio(&batch)
+        if rc != 0:
+            raise MemoryError
+    finally:
+        for i in range(held):
+            PyBuffer_Release(&view[i])

@@ -1,0 +1,1 @@
+"""Floor 3: blocks. Read, verified, decrypted, decompressed, repaired; in batches."""

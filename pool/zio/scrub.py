@@ -1,0 +1,258 @@
+"""Scrubbing: every copy of every block read and verified, on every leaf, parity and padding included.
+
+Nothing is repaired here. What is wrong is reported by leaf and place on its device, so that a repair can write
+there and nowhere else. A missing leaf, and one that is known to lack a block, is no damage; a block without any
+good copy is lost.
+
+Source: OpenZFS, zio.c (scrub reads), vdev_raidz.c, vdev_draid.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from uberblock.kernels import blockio
+
+from ..ondisk import blkptr
+from ..ondisk import gang as ondisk
+from . import checksum, copies, gang, places, reconstruct
+from .request import I64Array, Request, decode
+from .status import Status, StatusArray
+
+if TYPE_CHECKING:
+    from ..vdev.layout import Layout
+    from .reader import Zio
+
+FINE, DAMAGED, LOST = 0, 1, 2
+
+#: Stored bytes of one round of kernel calls that must deliver them.
+ROUND_MAX = 32 << 20
+
+_KINDS = {
+    blockio.FAULT_READ: "read",
+    blockio.FAULT_PARITY: "parity",
+    blockio.FAULT_PADDING: "padding",
+}
+
+Check = Callable[[int, memoryview], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes on a device that are not what they should be.
+
+    ``kind``: ``read`` (an error of the device), ``checksum`` (data), ``parity``, ``padding`` (zeros that are not),
+    ``unknown`` (one of several columns of a block that no reconstruction makes whole).
+    """
+
+    index: int  # of the block in the batch
+    dva: int
+    leaf: int  # index into VdevTree.leaves
+    offset: int  # bytes, on the device
+    length: int
+    kind: str
+
+
+@dataclass(slots=True)
+class ScrubResult:
+    """What a scrub found: for each block FINE, DAMAGED (a good copy exists) or LOST, why, and where."""
+
+    status: StatusArray
+    reason: StatusArray  # ``Status`` of the best copy
+    damage: list[Damage] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What is known about each block of a request so far."""
+
+    good: Any
+    reason: StatusArray
+    damage: list[Damage]
+
+    def result(self) -> ScrubResult:
+        status = np.where(self.good, FINE, LOST).astype(np.uint8)
+        hurt = np.array(sorted({damage.index for damage in self.damage}), dtype=np.int64)
+        status[hurt[self.good[hurt]]] = DAMAGED
+        self.reason[self.good] = Status.OK
+        return ScrubResult(status, self.reason, self.damage)
+
+
+def scrub(zio: Zio, bps: blkptr.BpArray, depth: int = 0) -> ScrubResult:
+    """Scrub a batch; see ``Zio.scrub``."""
+    request = decode(np.ascontiguousarray(bps).reshape(-1), stored=True, salt=zio.salt)
+    good = request.hole | (request.status == Status.REDACTED)
+    found = _Findings(good & ~request.gang, request.status.copy(), [])
+    fine = request.status == Status.OK
+    embedded = np.flatnonzero(fine & request.embedded)
+    if len(embedded):
+        blocks = zio.read(request.bps[embedded], raw=True, errors="collect")
+        found.reason[embedded] = blocks.status
+        found.good[embedded] = blocks.status == Status.OK
+    stored = fine & ~request.embedded & ~request.hole
+    deliver = checksum.IN_PYTHON[request.checksum]
+    plain = stored & ~request.gang
+    _examine(zio, request, np.flatnonzero(plain & ~deliver), found, None)
+    for part in rounds(np.flatnonzero(plain & deliver), request.psize):
+        _examine(zio, request, part, found, lambda i, data: zio.verified(request, i, data))
+    for i in np.flatnonzero(stored & request.gang).tolist():
+        _scrub_gang(zio, request, i, found, depth)
+    return found.result()
+
+
+def rounds(index: I64Array, sizes: I64Array) -> Iterator[I64Array]:
+    """Cut a batch so that each part's stored bytes fit the memory of one round."""
+    if len(index):
+        number = (np.cumsum(sizes[index]) - 1) // ROUND_MAX
+        yield from np.split(index, np.flatnonzero(np.diff(number)) + 1)
+
+
+def _examine(zio: Zio, request: Request, index: I64Array, found: _Findings, check: Check | None) -> None:
+    """Every address and way of some blocks.
+
+    Args:
+        zio: the pool's blocks.
+        request: holds the blocks.
+        index: which of them.
+        found: is added to.
+        check: verifies the stored bytes of block i where the kernel cannot.
+    """
+    if not len(index):
+        return
+    spots = places.resolve(zio.tree, request, index)
+    found.reason[index] = spots.verdict
+    for dva in range(blkptr.DVAS_PER_BP):
+        usable = spots.usable[:, dva]
+        for top in np.unique(spots.top[usable, dva]).tolist():
+            rows = np.flatnonzero(usable & (spots.top[:, dva] == top))
+            for way in range(zio.tree.ways(top, scrub=True)):
+                layout = places.layout_of(spots, dva, top, way, rows, scrub=True)
+                _examine_way(zio, request, index[rows], layout, dva, found, check)
+
+
+def _examine_way(
+    zio: Zio,
+    request: Request,
+    index: I64Array,
+    layout: Layout,
+    dva: int,
+    found: _Findings,
+    check: Check | None,
+) -> None:
+    jobs = places.jobs_for(request, index)
+    jobs["mode"] = blockio.MODE_SCRUB
+    out = np.empty(0, dtype=np.uint8)
+    if check is not None:
+        sizes = request.psize[index]
+        jobs["flags"] |= blockio.FLAG_DELIVER
+        jobs["dest"] = np.cumsum(sizes) - sizes
+        jobs["checksum"] = checksum.Checksum.OFF
+        out = np.empty(int(sizes.sum()), dtype=np.uint8)
+    status, faults = zio.runner.run(layout, jobs, out, zio.salt)
+    if check is not None:
+        view = memoryview(out)
+        for row in np.flatnonzero(status == Status.OK).tolist():
+            at = int(jobs["dest"][row])
+            if not check(int(index[row]), view[at : at + int(sizes[row])]):
+                status[row] = Status.CHECKSUM
+    places.count_checksum_errors(zio.tree, layout, status)
+    found.good[index[status == Status.OK]] = True
+    found.reason[index] = status
+    owner = layout.block_of_column()
+    # What the kernel found wrong with parity means nothing where the data itself was wrong.
+    faults[(status[owner] == Status.CHECKSUM) & (faults != blockio.FAULT_READ)] = blockio.FAULT_NONE
+    for number in np.flatnonzero(faults).tolist():
+        kind = _KINDS[int(faults[number])]
+        _report(zio, found, layout, number, int(index[owner[number]]), dva, kind, count=kind != "read")
+    for row in np.flatnonzero(status == Status.CHECKSUM).tolist():
+        _blame(zio, request, int(index[row]), layout, row, dva, found, check)
+
+
+def _report(
+    zio: Zio, found: _Findings, layout: Layout, number: int, index: int, dva: int, kind: str, *, count: bool
+) -> None:
+    leaf, _, offset, _, length, stored = layout.columns[number].tolist()
+    if leaf < 0:
+        return
+    if count:
+        zio.tree.leaves[leaf].checksum_errors += 1
+    found.damage.append(Damage(index, dva, leaf, offset, stored or length, kind))
+
+
+def _blame(
+    zio: Zio,
+    request: Request,
+    i: int,
+    layout: Layout,
+    row: int,
+    dva: int,
+    found: _Findings,
+    check: Check | None,
+) -> None:
+    """Find the columns that make a copy wrong."""
+    alone = one_block(layout, row)
+    psize = int(request.psize[i])
+
+    def verify(data: memoryview) -> bool:
+        return check(i, data) if check is not None else zio.verified(request, i, data)
+
+    if alone.groups["nparity"].any():
+        answer = reconstruct.search_layout(zio.tree, alone, psize, verify)
+        if answer is not None:
+            found.good[i] = True
+            for number in answer.wrong:
+                kind = "checksum" if alone.columns["parity"][number] < 0 else "parity"
+                _report(zio, found, alone, number, i, dva, kind, count=False)
+            return
+    numbers = [n for n in range(len(alone.columns)) if alone.columns["leaf"][n] >= 0 and alone.columns["stored"][n]]
+    kind = "checksum" if len(numbers) == 1 else "unknown"
+    for number in numbers:
+        _report(zio, found, alone, number, i, dva, kind, count=bool(alone.groups["nparity"].any()))
+
+
+def one_block(layout: Layout, row: int) -> Layout:
+    """The layout of one block of a layout."""
+    groups = layout.groups[layout.blocks[row] : layout.blocks[row + 1]].copy()
+    columns = layout.block_columns(row)
+    groups["first"] -= groups["first"][0]
+    return type(layout)(columns, groups, np.array([0, len(groups)], dtype=np.uint32))
+
+
+def _scrub_gang(zio: Zio, request: Request, i: int, found: _Findings, depth: int) -> None:
+    """A gang block: all copies of its header, then its pieces as blocks of their own, then the whole."""
+    bp = request.bps[i]
+    header = gang.header(zio, bp)
+    if header is None or depth >= gang.GANG_DEPTH_MAX:
+        found.reason[i] = Status.CHECKSUM if header is None else Status.BAD_POINTER
+        size = ondisk.GANG_HEADER_SIZE
+    else:
+        size = header.size
+    words = ondisk.verifier(bp)
+    head = copies.plain_request(zio, bp, size)
+    heads = _Findings(np.zeros(1, dtype=bool), head.status.copy(), [])
+    if head.status[0] == Status.OK:
+        _examine(zio, head, np.zeros(1, dtype=np.int64), heads, lambda _, data: ondisk.verify(data, words))
+    found.damage += [_at(i, damage) for damage in heads.damage]
+    if header is None or depth >= gang.GANG_DEPTH_MAX:
+        return
+    if not gang.children_fit(header.pointers, int(request.psize[i])):
+        found.reason[i] = Status.BAD_POINTER
+        return
+    pieces = scrub(zio, header.pointers, depth + 1)
+    found.damage += [_at(i, damage) for damage in pieces.damage]
+    lost = np.flatnonzero(pieces.status == LOST)
+    if len(lost):
+        found.reason[i] = pieces.reason[lost[0]]
+        return
+    if depth == 0:
+        whole = zio.read(request.bps[i : i + 1], stored=True, errors="collect")
+        found.reason[i] = whole.status[0]
+    found.good[i] = depth > 0 or found.reason[i] == Status.OK
+
+
+def _at(index: int, damage: Damage) -> Damage:
+    """The same damage, of the block it belongs to after all."""
+    return Damage(index, damage.dva, damage.leaf, damage.offset, damage.length, damage.kind)
