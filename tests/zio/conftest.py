@@ -130,7 +130,7 @@ def objset_pointers(zio: Zio, root: np.ndarray) -> tuple[np.ndarray, bytes]:
 def every_pointer(pool: OpenPool) -> np.ndarray:
     """Pointers of the MOS and of every dataset: all a scrub would visit, log blocks excepted."""
     mos, slots = objset_pointers(pool.zio, pool.root.rootbp)
-    pool.zio.salt = find_salt(pool.zio, slots) or b""
+    pool.zio.salt = find_salt(pool.zio, slots)
     found = [mos]
     at = 0
     while at + DNODE <= len(slots):
@@ -143,10 +143,32 @@ def every_pointer(pool: OpenPool) -> np.ndarray:
     return np.concatenate(found)
 
 
-def find_salt(zio: Zio, slots: bytes) -> bytes | None:
-    """The pool's salt, picked out of the object directory's blocks without reading it as a ZAP."""
-    directory = slots[DNODE : 2 * DNODE]
-    blocks = [solid(b) for top in dnode_pointers(directory) for b in walk_down(zio, top)]
-    data = b"".join(zio.read(b[blkptr.level(b) == 0]).data.tobytes() for b in blocks)
-    at = data.find(b"org.illumos:checks")
-    return None if at < 0 else data[at:]
+def find_salt(zio: Zio, slots: bytes) -> bytes:
+    """The pool's salt, picked out of the leaves of the object directory without reading it as a ZAP."""
+    for top in dnode_pointers(slots[DNODE : 2 * DNODE]):
+        for bps in walk_down(zio, top):
+            blocks = zio.read(bps[blkptr.level(bps) == 0])
+            for i in range(len(blocks)):
+                found = salt_in_leaf(bytes(blocks.block(i)))
+                if found:
+                    return found
+    return b""
+
+
+def salt_in_leaf(leaf: bytes) -> bytes:
+    """The 32-byte value named org.illumos:checksum_salt in a fat ZAP's leaf block, or nothing."""
+    first = 48 + len(leaf) // 32 * 2
+
+    def array(number: int, length: int) -> bytes:
+        out = b""
+        while len(out) < length and first + number * 24 + 24 <= len(leaf):
+            at = first + number * 24
+            out += leaf[at + 1 : at + 22]
+            number = int.from_bytes(leaf[at + 22 : at + 24], "little")
+        return out[:length]
+
+    for at in range(first, len(leaf) - 23, 24):
+        name, nlen, value, vlen = (int.from_bytes(leaf[at + k : at + k + 2], "little") for k in (4, 6, 8, 10))
+        if leaf[at] == 252 and leaf[at + 1] == 1 and vlen == 32 and array(name, nlen) == b"org.illumos:checksum_salt\0":
+            return array(value, vlen)
+    return b""
