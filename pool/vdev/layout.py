@@ -1,10 +1,10 @@
 """Where blocks lie: columns on leaves, in parity groups.
 
-A block is one or more groups. Of a block without parity (a disk, a side of a mirror, pieces of a removed vdev)
-every column is data; of one with parity a group's columns are P, Q, R first and its data columns after them.
-Reading a block: take the data columns to their places in it (``where``). Rebuilding: all columns of a group have
-``height`` bytes, those that are shorter ending in zeros. The arrays are shared with the kernels (geometry_impl.h),
-which fill and read them.
+A block is one or more groups. Of a block without parity (a disk, a side of a mirror, pieces of a removed
+vdev) every column is data; of one with parity a group's columns are P, Q, R first and its data columns
+after them. Reading a block: take the data columns to their places in it (``where``). Rebuilding: all
+columns of a group have ``height`` bytes, those that are shorter ending in zeros. The arrays are shared with
+the kernels (geometry_impl.h), which fill and read them.
 
 Invariants, for every block: data columns cover its sectors once each; a column lies within its device's data
 area; ``length <= stored`` unless ``stored`` is 0 (then ``length`` is 0 too).

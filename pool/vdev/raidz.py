@@ -52,6 +52,9 @@ class RaidzVdev(StripedVdev):
     def child_asize(self) -> int:
         return self.asize // self.newest_width
 
+    def space(self, child_asize: int) -> int:
+        return child_asize * self.newest_width
+
     def set_reflow(self, offset: int, state: int) -> None:
         """Say how far a running expansion has come: the fields of the uberblock's reflow word.
 

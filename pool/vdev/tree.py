@@ -19,8 +19,10 @@ from ..device.base import Device
 from ..errors import CorruptError, LimitError
 from . import config as conf
 from .config import VdevConfig
+from .draid import DraidVdev, DspareVdev
 from .dtl import Dtl
 from .hole import HoleVdev, MissingVdev
+from .indirect import IndirectVdev, Pieces
 from .layout import U64, Bools, Layout
 from .leaf import LeafVdev
 from .mirror import MirrorVdev
@@ -38,12 +40,15 @@ _KINDS: dict[str, type[Vdev]] = {
     "replacing": MirrorVdev,
     "spare": MirrorVdev,
     "raidz": RaidzVdev,
+    "draid": DraidVdev,
+    "dspare": DspareVdev,
+    "indirect": IndirectVdev,
     "hole": HoleVdev,
     "missing": MissingVdev,
     "root": RootVdev,
 }
 _TOP_ONLY = ("hole", "missing", "indirect")
-_CHILDLESS = (LeafVdev, HoleVdev, MissingVdev)
+_CHILDLESS = (LeafVdev, HoleVdev, MissingVdev, IndirectVdev)
 
 
 class VdevTree:
@@ -158,6 +163,24 @@ class VdevTree:
         """Allocated bytes of blocks on a top-level vdev."""
         return self._top(top_id).asizes(_words(psizes), _words(births))
 
+    def remap(self, top_id: int, offsets: ArrayLike, sizes: ArrayLike, births: ArrayLike) -> Pieces:
+        """Ranges of a removed vdev as pieces of vdevs that are still there.
+
+        Raises:
+            CorruptError: the vdev has not been removed, or a range is not mapped.
+        """
+        top = self._top(top_id)
+        at, lengths = _words(offsets), _words(sizes)
+        room = np.uint64(top.asize)
+        inside = (at <= room) & (lengths <= room - np.minimum(at, room)) & (lengths > 0)
+        if not isinstance(top, IndirectVdev) or not inside.all():
+            raise CorruptError("no ranges of a removed vdev", vdev=top.name)
+        pieces, good = top.follow(at, lengths, _words(births))
+        if not good.all():
+            offset = int(at[int(np.argmin(good))])
+            raise CorruptError("a range of a removed vdev is not mapped", vdev=top.name, offset=offset)
+        return pieces
+
     def _fits(self, top: Vdev, offsets: U64, psizes: U64, births: U64) -> Bools:
         if top.asize == 0:
             return np.zeros(len(offsets), bool)
@@ -165,6 +188,7 @@ class VdevTree:
         good &= offsets % np.uint64(top.stripe()) == 0
         needed = top.asizes(psizes[good], births[good])
         good[good] = needed <= np.uint64(top.asize) - offsets[good]
+        good[good] = top.holds(offsets[good], psizes[good], births[good])
         return good
 
     def _top(self, top_id: int) -> Vdev:
@@ -205,6 +229,7 @@ class _Builder:
     def __init__(self, tree: VdevTree) -> None:
         self.tree = tree
         self.count = 0
+        self.spares: set[tuple[int, int]] = set()
 
     def add(self, config: VdevConfig, parent: Vdev | None, number: int, depth: int) -> Vdev:
         """One vdev and all below it."""
@@ -241,6 +266,11 @@ class _Builder:
         if isinstance(vdev, LeafVdev):
             vdev.index = len(self.tree.leaves)
             self.tree.leaves.append(vdev)
+        if isinstance(vdev, DspareVdev):
+            spare = (vdev.top_guid, vdev.spare_id)
+            if spare in self.spares:
+                raise CorruptError("a distributed spare is in use twice", vdev=vdev.name)
+            self.spares.add(spare)
         if vdev.guid == 0 and isinstance(vdev, (HoleVdev, MissingVdev)):
             return
         if vdev.guid == 0 or vdev.guid in self.tree.by_guid:

@@ -24,7 +24,7 @@ from ..errors import CorruptError, UnsupportedError
 from . import config as conf
 from .config import VdevConfig
 from .dtl import Dtl, in_more_than
-from .layout import U64, Layout, single
+from .layout import U64, Bools, Layout, single
 from .state import VdevAux, VdevState, aux_text, state_text
 
 if TYPE_CHECKING:
@@ -189,9 +189,17 @@ class Vdev:
         result: U64 = asizes & ~np.uint64((1 << self.ashift) - 1)
         return result
 
+    def space(self, child_asize: int) -> int:
+        """Bytes of its address space when the smallest child has ``child_asize`` bytes."""
+        return child_asize
+
     def stripe(self) -> int:
         """Offsets of blocks are multiples of so many bytes."""
         return 1 << self.ashift
+
+    def holds(self, offsets: U64, psizes: U64, births: U64) -> Bools:
+        """Which blocks, all within its address space, can be there."""
+        return np.ones(len(offsets), bool)
 
     def ways(self, scrub: bool) -> int:
         """In how many ways a block can be read, apart from reading stale leaves."""
