@@ -1,0 +1,81 @@
+"""Checksums of blocks, as OpenZFS stores them in block pointers.
+
+A checksum is 32 bytes, or four 64-bit words: as they stand in a block pointer of a little-endian pool.
+``byteswap=True`` says that the data was written by a big-endian machine; the words are then the numbers that such a
+block pointer holds. Lengths: fletcher2 a multiple of 16 bytes, fletcher4 of 4, the others any (else ValueError).
+Buffers may have any alignment. All functions release the interpreter lock and may be called from any thread.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from typing_extensions import Buffer
+
+IDS: Final[dict[str, int]]
+"""Name -> number of the checksum on disk."""
+
+SALTED: Final[frozenset[str]]
+"""Names of the checksums that need the pool's salt."""
+
+FAMILIES: Final[tuple[str, ...]]
+"""Names of the groups of kernels that ``select`` chooses among."""
+
+def fletcher2(buf: Buffer, *, byteswap: bool = False) -> bytes: ...
+def fletcher4(buf: Buffer, *, byteswap: bool = False) -> bytes: ...
+def sha256(buf: Buffer, *, byteswap: bool = False) -> bytes:
+    """SHA-256, each of its four words stored with the lowest byte first."""
+
+def sha512(buf: Buffer, *, byteswap: bool = False) -> bytes:
+    """SHA-512/256."""
+
+def skein(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+    """Skein-512-256 with the 32 bytes of the pool's salt as key."""
+
+def edonr(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+    """Edon-R 512, salted by a prefix, first 256 bits."""
+
+def blake3(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+    """BLAKE3 with the salt as key, through the package of that name."""
+
+def many(
+    name: str, buffers: Iterable[Buffer], out: Buffer, *, salt: Buffer = b"", byteswap: bool = False
+) -> None:
+    """Checksums of n buffers into ``out``, n x 4 unsigned 64-bit words in native order.
+
+    ValueError: unknown name, wrong shape or type of ``out``, a length the checksum is not defined for, no salt.
+    """
+
+def many_at(
+    name: str,
+    base: Buffer,
+    offsets: Buffer,
+    sizes: Buffer,
+    out: Buffer,
+    *,
+    salt: Buffer = b"",
+    byteswap: bool = False,
+) -> None:
+    """The same for n ranges of one buffer; ``offsets`` and ``sizes`` are 64-bit integers, in bytes.
+
+    ValueError: as in ``many``, and for a range that leaves the buffer.
+    """
+
+def fletcher4_combine(first: Buffer, second: Buffer, nbytes: int) -> bytes:
+    """fletcher4 of two parts in a row, from the fletcher4 of each; the second part has ``nbytes`` bytes."""
+
+def implementations() -> dict[str, tuple[str, ...]]:
+    """Family -> names of the kernels this machine can run, best first."""
+
+def known_implementations() -> dict[str, tuple[str, ...]]:
+    """Family -> names of all kernels there are, in this build or not."""
+
+def implementation() -> dict[str, str]:
+    """Family -> name of the kernel in use."""
+
+def select(family: str | None = None, name: str | None = None) -> dict[str, str]:
+    """Use one kernel of a family from now on in all threads. Returns what ``implementation`` does.
+
+    Without a name: the one that the environment names (UBERBLOCK_FLETCHER, UBERBLOCK_SHA256, UBERBLOCK_SHA512), or
+    the best; without a family: that for each family. ValueError: unknown name or family; NotImplementedError: not
+    in this build; RuntimeError: not runnable on this machine.
+    """
