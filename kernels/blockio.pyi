@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from typing_extensions import Buffer
-
 MODE_DATA: int
 MODE_RAW: int
 MODE_SCRUB: int
@@ -28,21 +26,21 @@ GROUP_FIELDS: list[Any]
 JOB_FIELDS: list[Any]
 
 def read(
-    columns: Buffer,
-    groups: Buffer,
-    jobs: Buffer,
-    devices: Sequence[tuple[int, int] | Buffer | None],
-    out: Buffer,
-    status: Buffer,
-    faults: Buffer,
+    columns: Any,
+    groups: Any,
+    jobs: Any,
+    devices: Sequence[Any],
+    out: Any,
+    status: Any,
+    faults: Any,
     *,
     salt: bytes = b"",
 ) -> None:
     """Run every job. The lock of the interpreter is released; parts of a batch may run in several threads at once.
 
     Args:
-        columns: records of ``COLUMN_FIELDS``: leaf (index into ``devices``, -1: nothing to read), parity (0, 1, 2; -1 data),
-            offset on the device, place in the block, payload length, stored length.
+        columns: records of ``COLUMN_FIELDS``: leaf (index into ``devices``, -1: nothing to read), parity (0, 1, 2;
+            -1 data), offset on the device, place in the block, payload length, stored length.
         groups: records of ``GROUP_FIELDS``: first column, number of columns, of these parity, height in bytes.
         jobs: records of ``JOB_FIELDS``: first group and number of groups, physical and logical size, checksum id,
             compression id, ``MODE_*``, ``FLAG_*``, checksum words, byte offset of the result in ``out``.

@@ -40,7 +40,7 @@ def order_of(region: Buffer) -> str | None:
 
 def stored(region: Buffer, order: str) -> Words:
     """The four checksum words the region carries."""
-    return struct.unpack(order + "4Q", bytes(region[len(region) - WORDS_SIZE :]))  # type: ignore[return-value]
+    return struct.unpack(order + "4Q", bytes(region[len(region) - WORDS_SIZE :]))
 
 
 def compute(region: Buffer, verifier: Sequence[int], order: str) -> Words:
@@ -48,7 +48,7 @@ def compute(region: Buffer, verifier: Sequence[int], order: str) -> Words:
     digest = hashlib.sha256(region[: len(region) - WORDS_SIZE])
     digest.update(struct.pack(order + "4Q", *verifier))
     # SHA-256 gives big-endian words in either byte order of the data.
-    return struct.unpack(">4Q", digest.digest())  # type: ignore[return-value]
+    return struct.unpack(">4Q", digest.digest())
 
 
 def verify(region: Buffer, verifier_words: Sequence[int], order: str) -> bool:

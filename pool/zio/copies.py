@@ -68,7 +68,7 @@ def find(zio: Zio, bp: Any, size: int, good: Callable[[memoryview], bool]) -> me
             return data
         layouts.append(layout)
     for layout in layouts:
-        found = reconstruct.search_layout(zio.tree, layout, size, good)
+        found = reconstruct.search_layout(zio.runner, layout, size, good)
         if found is not None:
             return found.data
     return None

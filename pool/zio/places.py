@@ -18,7 +18,7 @@ from ..ondisk import blkptr
 from ..vdev.layout import Layout
 from ..vdev.tree import VdevTree
 from .request import BoolArray, I64Array, Request
-from .runner import JOB, JobArray
+from .runner import JOB, JobArray, Runner
 from .status import Status, StatusArray
 
 _PAYLOAD_WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 15]
@@ -129,13 +129,10 @@ def jobs_for(request: Request, index: I64Array) -> JobArray:
     return jobs
 
 
-def count_checksum_errors(tree: VdevTree, layout: Layout, status: StatusArray) -> None:
+def count_checksum_errors(runner: Runner, layout: Layout, status: StatusArray) -> None:
     """Count a wrong checksum on the only leaf that can be to blame: of copies without parity."""
     for row in np.flatnonzero(status == Status.CHECKSUM).tolist():
-        groups = layout.groups[layout.blocks[row] : layout.blocks[row + 1]]
-        if groups["nparity"].any():
+        if layout.groups["nparity"][layout.blocks[row] : layout.blocks[row + 1]].any():
             continue
-        for first, count in zip(groups["first"].tolist(), groups["ncols"].tolist()):
-            for leaf in np.unique(layout.columns["leaf"][first : first + count]).tolist():
-                if leaf >= 0:
-                    tree.leaves[leaf].checksum_errors += 1
+        for leaf in np.unique(layout.block_columns(row)["leaf"]).tolist():
+            runner.count_wrong(leaf)

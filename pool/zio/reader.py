@@ -9,6 +9,7 @@ Source: OpenZFS, zio.c, vdev_mirror.c, vdev_raidz.c.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -20,7 +21,7 @@ from ..errors import AuthenticationError, CorruptError, LimitError, UnsupportedE
 from ..ondisk import blkptr, dmutypes
 from ..vdev.layout import COLUMN, GROUP, Layout
 from ..vdev.tree import VdevTree
-from . import checksum, compress, gang, places, reconstruct
+from . import checksum, compress, copies, gang, places, reconstruct
 from . import scrub as scrubbing
 from .cache import BlockCache
 from .request import I64Array, Request, decode
@@ -53,7 +54,7 @@ class Blocks:
 
     def block(self, i: int) -> memoryview:
         """The bytes of one block; of one that failed, nothing one may use."""
-        return memoryview(self.data)[int(self.start[i]) : int(self.start[i + 1])]
+        return self.data.data[int(self.start[i]) : int(self.start[i + 1])]
 
 
 class Zio:
@@ -166,6 +167,19 @@ class Zio:
         _raise_first(request, errors)
         return request.status
 
+    def find(self, bp: blkptr.BpArray, size: int, good: Callable[[memoryview], bool]) -> memoryview | None:
+        """Stored bytes of a block that carries its checksum in itself (a log block): the first copy that is good.
+
+        Args:
+            bp: one block pointer; only its addresses and births count.
+            size: how many bytes to read, a multiple of 512.
+            good: tells whether bytes are what they should be; may be asked about many candidates.
+
+        Returns:
+            the bytes, or None if there is no such copy.
+        """
+        return copies.find(self, np.ascontiguousarray(bp).reshape(1)[0], size, good)
+
     def scrub(self, bps: blkptr.BpArray) -> scrubbing.ScrubResult:
         """Read every copy of every block on every leaf, and verify data, parity and padding. Needs no keys.
 
@@ -243,13 +257,13 @@ class Zio:
 
             def finish(row: int) -> None:
                 i, at = int(index[row]), int(start[row])
-                stored = memoryview(staging)[at : at + int(sizes[row])]
+                stored = staging.data[at : at + int(sizes[row])]
                 status[row] = self._finish(request, i, stored, out, int(dest[i]), verify=True)
 
             rows = np.flatnonzero(status == Status.OK).tolist()
             executor = self.runner.executor if len(rows) > 1 else None
             list(map(finish, rows) if executor is None else executor.map(finish, rows))
-        places.count_checksum_errors(self.tree, layout, status)
+        places.count_checksum_errors(self.runner, layout, status)
         return status
 
     def _finish(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .places import Spots
     from .reader import Zio
     from .request import Request
+    from .runner import Runner
 
 #: Hypotheses tried for one block and one way of reading it.
 SEARCH_MAX = 1 << 16
@@ -74,7 +75,7 @@ def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> memory
     for dva, top in _copies(spots, row):
         layouts = list(_ways(spots, dva, top, row))
         for layout in layouts:
-            found = search_layout(zio.tree, layout, psize, verify)
+            found = search_layout(zio.runner, layout, psize, verify)
             if found is not None:
                 return found.data
         split = _search_split(zio.tree, layouts, psize, verify)
@@ -83,17 +84,18 @@ def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> memory
     return None
 
 
-def search_layout(tree: VdevTree, layout: Layout, psize: int, verify: Verify) -> Found | None:
-    """Good bytes of the one block of a layout, if its parity can give them.
+def search_layout(runner: Runner, layout: Layout, psize: int, verify: Verify) -> Found | None:
+    """Good bytes of the one block of a layout, if its parity can give them; counts errors of leaves that lie.
 
     Args:
-        tree: the vdevs whose devices are read.
+        runner: has the vdevs whose devices are read.
         layout: of one block.
         psize: its stored size in bytes.
         verify: tells whether bytes are right.
     """
     if not layout.groups["nparity"].any():
         return None
+    tree = runner.tree
     groups = read_groups(tree, layout)
     for labels in _labellings(tree, layout):
         for guess in islice(_guesses(tree, layout, labels), SEARCH_MAX):
@@ -101,9 +103,7 @@ def search_layout(tree: VdevTree, layout: Layout, psize: int, verify: Verify) ->
             if data is not None and verify(data[:psize]):
                 wrong = differences(groups, data)
                 for number in wrong:
-                    leaf = int(layout.columns["leaf"][number])
-                    if leaf >= 0:
-                        tree.leaves[leaf].checksum_errors += 1
+                    runner.count_wrong(int(layout.columns["leaf"][number]))
                 return Found(data[:psize], wrong)
     return None
 

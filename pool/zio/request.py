@@ -64,7 +64,8 @@ class Request:
         plain = ~self.crypt if not self.raw else np.ones(len(self), dtype=bool)
         known = checksum.IN_KERNEL | checksum.NEVER_FAILS
         expand = compress.IN_KERNEL[self.compress] | self.verbatim
-        return plain & known[self.checksum] & expand
+        result: BoolArray = plain & known[self.checksum] & expand
+        return result
 
     @property
     def verbatim(self) -> BoolArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -41,19 +42,22 @@ class Runner:
         self.tree = tree
         self.threads = max(1, threads)
         self._executor: ThreadPoolExecutor | None = None
+        self._lock = Lock()
 
     @property
     def executor(self) -> ThreadPoolExecutor | None:
         """Threads for independent work, or None when there is to be only one."""
-        if self._executor is None and self.threads > 1:
-            self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="zio")
-        return self._executor
+        with self._lock:
+            if self._executor is None and self.threads > 1:
+                self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="zio")
+            return self._executor
 
     def close(self) -> None:
         """Let the threads go."""
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown()
 
     def run(self, layout: Layout, jobs: JobArray, out: Any, salt: bytes) -> tuple[StatusArray, FaultArray]:
         """Run one job for each block of the layout.
@@ -138,8 +142,17 @@ class Runner:
 
     def _count(self, layout: Layout, faults: FaultArray) -> None:
         leaves = layout.columns["leaf"][faults == blockio.FAULT_READ]
-        for number, count in zip(*np.unique(leaves[leaves >= 0], return_counts=True)):
-            self.tree.leaves[number].read_errors += int(count)
+        if not len(leaves):
+            return
+        with self._lock:
+            for number in leaves[leaves >= 0].tolist():
+                self.tree.leaves[number].read_errors += 1
+
+    def count_wrong(self, leaf: int) -> None:
+        """Count a checksum error on a leaf; -1: on none."""
+        if leaf >= 0:
+            with self._lock:
+                self.tree.leaves[leaf].checksum_errors += 1
 
 
 def _direct(device: Device | None) -> _Entry:

@@ -153,12 +153,12 @@ def _examine_way(
         out = np.empty(int(sizes.sum()), dtype=np.uint8)
     status, faults = zio.runner.run(layout, jobs, out, zio.salt)
     if check is not None:
-        view = memoryview(out)
+        view = out.data
         for row in np.flatnonzero(status == Status.OK).tolist():
             at = int(jobs["dest"][row])
             if not check(int(index[row]), view[at : at + int(sizes[row])]):
                 status[row] = Status.CHECKSUM
-    places.count_checksum_errors(zio.tree, layout, status)
+    places.count_checksum_errors(zio.runner, layout, status)
     found.good[index[status == Status.OK]] = True
     found.reason[index] = status
     owner = layout.block_of_column()
@@ -178,7 +178,7 @@ def _report(
     if leaf < 0:
         return
     if count:
-        zio.tree.leaves[leaf].checksum_errors += 1
+        zio.runner.count_wrong(leaf)
     found.damage.append(Damage(index, dva, leaf, offset, stored or length, kind))
 
 
@@ -200,7 +200,7 @@ def _blame(
         return check(i, data) if check is not None else zio.verified(request, i, data)
 
     if alone.groups["nparity"].any():
-        answer = reconstruct.search_layout(zio.tree, alone, psize, verify)
+        answer = reconstruct.search_layout(zio.runner, alone, psize, verify)
         if answer is not None:
             found.good[i] = True
             for number in answer.wrong:
