@@ -1,0 +1,118 @@
+"""Removed top-level vdevs: loading the mappings that say where their blocks went.
+
+The mapping of the vdev removed last is loaded first, since the objects of older ones may lie on it; from each the
+next is found by the vdev removed before it.
+
+Source: OpenZFS, vdev_removal.c (``spa_remove_init``), vdev_indirect.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..dmu.objset import Objset
+from ..errors import CorruptError
+from ..ondisk import indirect
+from ..vdev.indirect import IndirectVdev
+from ..vdev.tree import VdevTree
+from . import mos as metadata
+from .mos import REMOVING, Directory
+
+STATE_NONE, STATE_SCANNING, STATE_FINISHED, STATE_CANCELED = range(4)
+NO_VDEV = (1 << 64) - 1
+INDIRECT_OBJECT = "com.delphix:indirect_object"
+INDIRECT_BIRTHS = "com.delphix:indirect_births"
+PREVIOUS = "com.delphix:prev_indirect_vdev"
+WORDS_PER_ENTRY = indirect.ENTRY_SIZE // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The removal that runs, or the last one that ended. Sizes in bytes, times in seconds since 1970."""
+
+    state: int
+    vdev: int
+    previous: int
+    start_time: int
+    end_time: int
+    to_copy: int
+    copied: int
+    mapping_memory: int = 0  # what OpenZFS keeps in memory for all mappings
+
+
+def read_removal(directory: Directory) -> Removal | None:
+    """State of removals; None: nothing was ever removed.
+
+    Raises:
+        CorruptError: an entry of another size.
+    """
+    words = directory.words(REMOVING)
+    if not words:
+        return None
+    if len(words) != 7:
+        raise CorruptError("the state of device removal has not seven words", words=len(words))
+    return Removal(*words)
+
+
+def load_mappings(tree: VdevTree, mos: Objset, directory: Directory) -> Removal | None:
+    """Give every indirect vdev of the tree its mapping; gives the state of removals.
+
+    Raises:
+        CorruptError: a mapping is missing, damaged, or the chain of removals does not lead to every vdev.
+    """
+    removal = read_removal(directory)
+    waiting = {vdev.id: vdev for vdev in tree.tops if isinstance(vdev, IndirectVdev)}
+    if not waiting:
+        return removal
+    memory = 0
+    for number in _order(removal, waiting):
+        memory += _load(waiting.pop(number), mos)
+    if removal is not None:
+        return Removal(
+            removal.state,
+            removal.vdev,
+            removal.previous,
+            removal.start_time,
+            removal.end_time,
+            removal.to_copy,
+            removal.copied,
+            memory,
+        )
+    return None
+
+
+def _order(removal: Removal | None, vdevs: dict[int, IndirectVdev]) -> list[int]:
+    """Ids of the indirect vdevs, the one removed last first."""
+    order: list[int] = []
+    step = NO_VDEV
+    if removal is not None:
+        step = removal.vdev if removal.state == STATE_FINISHED and removal.vdev in vdevs else removal.previous
+    while step in vdevs and step not in order:
+        order.append(step)
+        step = vdevs[step].config.get(PREVIOUS, NO_VDEV)
+    return order + sorted(set(vdevs) - set(order), reverse=True)
+
+
+def _load(vdev: IndirectVdev, mos: Objset) -> int:
+    """Load one mapping; gives the bytes it takes."""
+    number = vdev.config.get(INDIRECT_OBJECT)
+    if not isinstance(number, int) or number == 0:
+        raise CorruptError("a removed vdev has no mapping", "import an earlier txg", vdev=vdev.id)
+    dnode = mos.dnode(number)
+    header = indirect.decode_mapping_header(dnode.bonus, dnode.order)
+    found = metadata.words(dnode, header.entries * WORDS_PER_ENTRY)
+    mapping = indirect.decode_mapping(found.astype("<u8").tobytes())
+    vdev.set_mapping(mapping.source, mapping.dva, mapping.size)
+    births = _births(vdev, mos)
+    vdev.set_births(births["offset"], births["txg"])
+    return header.entries * indirect.ENTRY_SIZE
+
+
+def _births(vdev: IndirectVdev, mos: Objset) -> indirect.Array:
+    """When which part of a removed vdev was copied; empty if that is not recorded."""
+    number = vdev.config.get(INDIRECT_BIRTHS)
+    if not isinstance(number, int) or number == 0:
+        return indirect.decode_births(b"")
+    dnode = mos.dnode(number)
+    count = indirect.decode_births_header(dnode.bonus, dnode.order)
+    return indirect.decode_births(metadata.words(dnode, count * 2).astype("<u8").tobytes())

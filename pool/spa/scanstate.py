@@ -1,0 +1,172 @@
+"""Scrubs and resilvers, removals, expansions and checkpoints: the lines a status report has about them.
+
+Source: OpenZFS, dsl_scan.h (``dsl_scan_phys_t``), vdev_raidz.c; the form follows ``zpool status``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..dsl.mosobj import entries
+from ..errors import CorruptError
+from .checkpoint import checkpoint_uberblock, has_checkpoint
+from .removal import STATE_CANCELED, STATE_FINISHED, STATE_SCANNING
+from .space import VDEV_ZAP_TOP
+
+if TYPE_CHECKING:
+    from .spa import Spa
+
+SCAN = "scan"
+SCAN_WORDS = 24
+NONE, SCANNING, FINISHED, CANCELED = range(4)
+SCRUB, RESILVER = 1, 2
+FLAG_PAUSED = 2
+EXPAND_PREFIX = "org.openzfs:raidz_expand_"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanState:
+    """The running or the last scrub or resilver. Sizes in bytes, times in seconds since 1970."""
+
+    func: int
+    state: int
+    queue_obj: int
+    min_txg: int
+    max_txg: int
+    cur_min_txg: int
+    cur_max_txg: int
+    start_time: int
+    end_time: int
+    to_examine: int
+    examined: int
+    skipped: int
+    processed: int
+    errors: int
+    flags: int
+
+    @property
+    def running(self) -> bool:
+        """It has not ended."""
+        return self.state == SCANNING
+
+    @property
+    def paused(self) -> bool:
+        """It is running and paused."""
+        return self.running and bool(self.flags & FLAG_PAUSED)
+
+
+def read_scan(spa: Spa) -> ScanState | None:
+    """State of the last scan; None: there never was one.
+
+    Raises:
+        CorruptError: it is too short.
+    """
+    words = spa.directory.words(SCAN)
+    if not words:
+        return None
+    if len(words) < SCAN_WORDS:
+        raise CorruptError("the scan state is too short", words=len(words))
+    return ScanState(*words[:14], flags=words[23])
+
+
+def date(seconds: int) -> str:
+    """A time as status reports show it, in the local time zone."""
+    try:
+        return time.asctime(time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"at {seconds} s"
+
+
+def _span(seconds: int) -> str:
+    days, rest = divmod(max(0, seconds), 86400)
+    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} days {clock}" if days else clock
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: at most four characters and a unit of powers of 1024."""
+    unit = 0
+    while size >> 10 * (unit + 1) and unit < 6:
+        unit += 1
+    if unit == 0:
+        return f"{size}B"
+    value = size / (1 << 10 * unit)
+    if size % (1 << 10 * unit) == 0:
+        return f"{size >> 10 * unit}{' KMGTPE'[unit]}"
+    for digits in (2, 1, 0):
+        text = f"{value:.{digits}f}"
+        if len(text) <= 4 or digits == 0:
+            return f"{text}{' KMGTPE'[unit]}"
+    return ""
+
+
+def scan_line(scan: ScanState | None) -> str:
+    """What the last scrub or resilver did; empty: none was asked for."""
+    if scan is None or scan.func not in (SCRUB, RESILVER) or scan.state == NONE:
+        return ""
+    word = "scrub" if scan.func == SCRUB else "resilver"
+    if scan.state == CANCELED:
+        return f"{word} canceled on {date(scan.end_time)}"
+    if scan.state == FINISHED:
+        did = "scrub repaired" if scan.func == SCRUB else "resilvered"
+        span = _span(scan.end_time - scan.start_time)
+        return f"{did} {size_text(scan.processed)} in {span} with {scan.errors} errors on {date(scan.end_time)}"
+    percent = 100 * scan.examined / scan.to_examine if scan.to_examine else 0
+    how = "paused" if scan.paused else "in progress"
+    verb = "repaired" if scan.func == SCRUB else "resilvered"
+    return (
+        f"{word} {how} since {date(scan.start_time)}\n"
+        f"{size_text(scan.examined)} / {size_text(scan.to_examine)} scanned, "
+        f"{size_text(scan.processed)} {verb}, {percent:.2f}% done"
+    )
+
+
+def removal_line(spa: Spa) -> str:
+    """State of device removal; empty: nothing was ever removed."""
+    removal = spa.removal
+    if removal is None or removal.state not in (STATE_SCANNING, STATE_FINISHED, STATE_CANCELED):
+        return ""
+    if removal.state == STATE_SCANNING:
+        copied = f"{size_text(removal.copied)} / {size_text(removal.to_copy)} copied"
+        return f"Evacuation of vdev {removal.vdev} in progress since {date(removal.start_time)}\n{copied}"
+    if removal.state == STATE_CANCELED:
+        line = f"Removal of vdev {removal.vdev} canceled on {date(removal.end_time)}"
+    else:
+        minutes = (removal.end_time - removal.start_time) // 60
+        line = (
+            f"Removal of vdev {removal.vdev} copied {size_text(removal.copied)} "
+            f"in {minutes // 60}h{minutes % 60}m, completed on {date(removal.end_time)}"
+        )
+    return f"{line}\n{removal.mapping_memory} memory used for removed device mappings"
+
+
+def expansion_line(spa: Spa) -> str:
+    """State of the last raidz expansion; empty: there never was one."""
+    lines = []
+    for top in spa.tree.tops:
+        number = top.config.get(VDEV_ZAP_TOP, 0)
+        if top.type != "raidz" or not isinstance(number, int) or not number:
+            continue
+        values = {
+            name.removeprefix(EXPAND_PREFIX): entry.values[0]
+            for name, entry in entries(spa.mos, number, f"the ZAP of {top.name}")
+            if name.startswith(EXPAND_PREFIX) and entry.integer_size == 8 and len(entry.values) == 1
+        }
+        state, started, ended = values.get("state", NONE), values.get("start_time", 0), values.get("end_time", 0)
+        if state == FINISHED:
+            copied = size_text(values.get("bytes_copied", 0))
+            lines.append(f"expanded {top.name} copied {copied} in {_span(ended - started)}, on {date(ended)}")
+        elif state == SCANNING:
+            done = size_text(spa.uberblock.reflow_offset)
+            lines.append(f"expansion of {top.name} in progress since {date(started)}\n{done} copied")
+    return "\n".join(lines)
+
+
+def checkpoint_line(spa: Spa) -> str:
+    """The pool's checkpoint; empty: it has none."""
+    if not has_checkpoint(spa.directory):
+        return ""
+    created = date(checkpoint_uberblock(spa.directory).timestamp)
+    return f"created {created}, consumes {size_text(spa.space.checkpoint)}"
