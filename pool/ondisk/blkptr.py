@@ -61,6 +61,12 @@ def from_bytes(buffer: Any, order: str = "<") -> BpArray:
     return np.frombuffer(buffer, dtype=BLKPTR)
 
 
+def to_bytes(bp: BpArray, order: str = "<") -> bytes:
+    """The bytes of block pointers as a block of this byte order holds them."""
+    raw = np.ascontiguousarray(bp).tobytes()
+    return raw if order == "<" else np.frombuffer(raw, dtype="<u8").astype(">u8").tobytes()
+
+
 def lsize(bp: BpArray) -> U64Array:
     """Logical size in bytes (of an embedded block: its exact length)."""
     prop = bp["prop"]

@@ -1,0 +1,62 @@
+"""What a block pointer must satisfy because of the place it was found in: level, logical size, births.
+
+The rules that hold for every pointer (known ids, sizes within bounds, addresses on existing vdevs) are looked after
+where blocks are read. Together they keep a damaged or forged tree from being taken for another one.
+
+Source: OpenZFS, zio.c (``zfs_blkptr_verify``), dbuf.c; spa.h.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import blkptr
+from .blkptr import BpArray
+from .dmutypes import VALID
+
+#: Txg of the first blocks of a pool.
+FIRST_TXG = 4
+
+#: What each code of ``problems`` means; 0 is fine.
+TEXT = (
+    "fine",
+    "its object type does not exist",
+    "its level is not that of the place it stands in",
+    "its logical size is not that of the place it stands in",
+    "only data blocks can be embedded",
+    "it was born before the pool's first txg",
+    "it was born after the block that points to it",
+)
+
+
+def problems(bps: BpArray, *, level: Any = None, lsize: Any = None, max_birth: int | None = None) -> NDArray[np.uint8]:
+    """Code of the first rule each pointer breaks (see ``TEXT``); 0 for sound ones and for holes.
+
+    Args:
+        bps: array (n,) of block pointers.
+        level: the level they must have (one number, or one for each); None: any.
+        lsize: the logical size in bytes they must have, likewise; 0 within an array: any. A redacted block has none.
+        max_birth: the latest logical birth possible; None: any.
+    """
+    result = np.zeros(bps.shape, dtype=np.uint8)
+    if bps.size == 0:
+        return result
+
+    def broken(mask: Any, code: int) -> None:
+        result[mask & (result == 0)] = code
+
+    broken(~VALID[blkptr.object_type(bps)], 1)
+    if level is not None:
+        broken(blkptr.level(bps) != np.asarray(level, dtype=np.int64).astype(np.uint64), 2)
+    if lsize is not None:
+        expected = np.asarray(lsize, dtype=np.uint64)
+        broken((blkptr.lsize(bps) != expected) & (expected != 0) & ~blkptr.is_redacted(bps), 3)
+    broken(blkptr.is_embedded(bps) & (blkptr.level(bps) != 0), 4)
+    broken(bps["birth"] < FIRST_TXG, 5)
+    if max_birth is not None:
+        broken(bps["birth"] > np.uint64(max_birth), 6)
+    result[blkptr.is_hole(bps)] = 0
+    return result
