@@ -87,7 +87,7 @@ class Dnode:
             )
         return self.phys.bonus
 
-    def _where(self) -> dict[str, object]:
+    def _where(self) -> dict[str, Any]:
         return {"dataset": self.objset.name or None, "object": self.number}
 
     # --- block pointers ---------------------------------------------------------------------------------------------
@@ -283,8 +283,8 @@ class Dnode:
         for at in np.flatnonzero(status).tolist():
             index = int(present[at])
             out[index * size : (index + 1) * size] = 0
-            error = error_for(int(status[at]), some[at], f"object {self.number} block {first + index}")
-            damaged((first + index) * size, size, error)
+            failure = error_for(int(status[at]), some[at], f"object {self.number} block {first + index}")
+            damaged((first + index) * size, size, failure)
 
 
 def _runs(blkids: Sequence[int]) -> Iterator[tuple[int, int]]:

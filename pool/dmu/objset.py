@@ -140,7 +140,7 @@ class Objset:
                     del self._cache[next(iter(self._cache))]
         return found
 
-    # --- all objects ----------------------------------------------------------------------------------------------------
+    # --- all objects ----------------------------------------------------------------------------------------------
 
     def objects(self, start: int = 1, *, damaged: Unreadable | None = None) -> Iterator[Dnode]:
         """All objects from number ``start`` on, rising (object 0, the metadnode, is not among them).

@@ -41,7 +41,8 @@ def hash_key(header: FatHeader, key: bytes) -> int:
     if header.flags & FLAG_PREHASHED_KEY:
         hashed = int.from_bytes(key[:8], "big")
     elif header.flags & FLAG_UINT64_KEY:
-        hashed = zaphash.hash_words(header.salt, np.frombuffer(key, dtype=">u8").astype(np.uint64))
+        words: Any = np.frombuffer(key, dtype=">u8").astype(np.uint64)
+        hashed = zaphash.hash_words(header.salt, words)
     else:
         hashed = zaphash.hash_name(header.salt, key)
     return hashed & header.hash_mask
@@ -77,7 +78,7 @@ class Zap:
     def __repr__(self) -> str:
         return f"<Zap {self.dnode!r}>"
 
-    def _where(self) -> dict[str, object]:
+    def _where(self) -> dict[str, Any]:
         return {"dataset": self.dnode.objset.name or None, "object": self.dnode.number}
 
     # --- facts ----------------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def decode(bonus: bytes, order: str = "<") -> BpobjHeader:
     size = max((size for size in FIELDS if size <= len(bonus)), default=0)
     if not size:
         raise CorruptError("the header of a block pointer list ends too early", length=len(bonus))
-    words = struct.unpack_from(f"{order}{FIELDS[size]}Q", bonus)
-    header = BpobjHeader(*words, has_sums=size >= SIZE_V1)
+    words = struct.unpack_from(f"{order}{FIELDS[size]}Q", bonus) + (0,) * (FIELDS[SIZE_V3] - FIELDS[size])
+    header = BpobjHeader(*words[: FIELDS[SIZE_V3]], size >= SIZE_V1)
     if header.num_blkptrs > MAX_POINTERS or header.num_subobjs > MAX_SUBLISTS:
         raise LimitError(
             "a block pointer list claims to be longer than any gets",
@@ -67,6 +67,6 @@ def decode(bonus: bytes, order: str = "<") -> BpobjHeader:
 
 def encode(header: BpobjHeader, size: int = SIZE_V3, order: str = "<") -> bytes:
     """The bonus, ``size`` bytes long (one of the SIZE constants)."""
-    values = (header.num_blkptrs, header.bytes, header.comp, header.uncomp)
-    values += (header.subobjs, header.num_subobjs, header.num_freed)
+    sums = (header.num_blkptrs, header.bytes, header.comp, header.uncomp)
+    values = (*sums, header.subobjs, header.num_subobjs, header.num_freed)
     return struct.pack(f"{order}{FIELDS[size]}Q", *values[: FIELDS[size]])

@@ -252,7 +252,7 @@ class DnodeBlock:
     def __contains__(self, index: int) -> bool:
         return index in self._codes
 
-    def dnode(self, index: int, **where: object) -> DnodePhys:
+    def dnode(self, index: int, **where: Any) -> DnodePhys:
         """The dnode that begins at slot ``index``, which must be one of those iterated over.
 
         Args:
@@ -296,7 +296,7 @@ def _decode_sound(slots: DnodeArray, index: int, order: str) -> DnodePhys:
     )
 
 
-def decode(buffer: Any, order: str = "<", **where: object) -> DnodePhys | None:
+def decode(buffer: Any, order: str = "<", **where: Any) -> DnodePhys | None:
     """The dnode at the start of ``buffer``, which holds at least its slots; None if the slot is free.
 
     Raises:
@@ -327,7 +327,8 @@ def encode(dn: DnodePhys) -> bytes:
     head["extra_slots"] = dn.extra_slots
     head["maxblkid"] = dn.maxblkid
     head["used"] = dn.used
-    raw[:FIXED_SIZE] = head.astype(DNODE.newbyteorder(order)).tobytes()[:FIXED_SIZE]
+    swapped = head.astype(DNODE.newbyteorder(">")) if order == ">" else head
+    raw[:FIXED_SIZE] = swapped.tobytes()[:FIXED_SIZE]
     if len(dn.bonus) > dn.bonus_capacity:
         raise ValueError(f"{len(dn.bonus)} bytes of bonus in a dnode that has room for {dn.bonus_capacity}")
     at = FIXED_SIZE

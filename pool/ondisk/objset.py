@@ -85,7 +85,7 @@ class ObjsetPhys:
         return {number: dn for number, dn in found.items() if dn is not None}
 
 
-def decode(buffer: Any, order: str = "<", **where: object) -> ObjsetPhys:
+def decode(buffer: Any, order: str = "<", **where: Any) -> ObjsetPhys:
     """Decode a whole objset block.
 
     Args:

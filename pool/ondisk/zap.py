@@ -72,6 +72,8 @@ LEAF_ENTRY = np.dtype(
 )
 assert LEAF_ENTRY.itemsize == CHUNK_SIZE
 
+_MICRO_ENTRIES = {"<": MICRO_ENTRY, ">": MICRO_ENTRY.newbyteorder(">")}
+_LEAF_ENTRIES = {"<": LEAF_ENTRY, ">": LEAF_ENTRY.newbyteorder(">")}
 _MICRO_HEADER = "3Q40x"  # type, salt, normflags
 _HEADER = "13Q"  # type, magic, five words of the pointer table, freeblk, leaves, entries, salt, normflags, flags
 _LEAF_HEADER = "QQQIHHHHB11x"  # type, pad, prefix, magic, nfree, nentries, prefix_len, freelist, flags
@@ -142,7 +144,7 @@ def decode_micro(buffer: Any, order: str = "<") -> MicroZap:
     kind, salt, normflags = struct.unpack_from(order + _MICRO_HEADER, raw)
     if kind != TYPE_MICRO:
         raise CorruptError("a block is not a micro ZAP", type=f"{kind:#x}")
-    slots = np.frombuffer(raw, dtype=MICRO_ENTRY.newbyteorder(order), offset=MICRO_ENTRY_SIZE)
+    slots = np.frombuffer(raw, dtype=_MICRO_ENTRIES[order], offset=MICRO_ENTRY_SIZE)
     used = slots[slots["name"] != b""]
     entries = []
     # numpy drops trailing NULs only, so rubbish behind the first NUL must go here.
@@ -158,7 +160,7 @@ def decode_micro(buffer: Any, order: str = "<") -> MicroZap:
 
 def encode_micro(zap: MicroZap, size: int, order: str = "<") -> bytes:
     """A micro ZAP block of ``size`` bytes with its entries in slots 0, 1, 2 ..."""
-    slots = np.zeros(size // MICRO_ENTRY_SIZE - 1, dtype=MICRO_ENTRY.newbyteorder(order))
+    slots = np.zeros(size // MICRO_ENTRY_SIZE - 1, dtype=_MICRO_ENTRIES[order])
     for slot, entry in zip(slots, zap.entries, strict=False):
         if entry.integer_size != 8 or len(entry.values) != 1 or not 0 < len(entry.name) <= MICRO_NAME_MAX:
             raise ValueError(f"a micro ZAP cannot hold the entry {entry.name!r}")
@@ -280,7 +282,7 @@ class Leaf:
         self.table = np.frombuffer(raw, dtype=order + "u2", count=slots, offset=LEAF_HEADER_SIZE)
         body = raw[LEAF_HEADER_SIZE + 2 * slots :][: chunks * CHUNK_SIZE]
         self._chunks = np.frombuffer(body, dtype=np.uint8).reshape(chunks, CHUNK_SIZE)
-        self._entries = np.frombuffer(body, dtype=LEAF_ENTRY.newbyteorder(order))
+        self._entries = np.frombuffer(body, dtype=_LEAF_ENTRIES[order])
         self._next = np.ascontiguousarray(self._chunks[:, 22:24]).view(order + "u2").reshape(-1)
         self._arrays = self._chunks[:, 0] == CHUNK_ARRAY
 
@@ -292,7 +294,7 @@ class Leaf:
         """
         bits = len(self.table).bit_length() - 1
         at = int(self.table[hash_value >> (64 - bits - self.prefix_len) & (len(self.table) - 1)])
-        found = []
+        found: list[int] = []
         for _ in range(len(self._chunks) + 1):
             if at == CHAIN_END:
                 return found
@@ -384,7 +386,7 @@ def encode_leaf(
     bits = slots.bit_length() - 1
     table = np.full(slots, CHAIN_END, dtype=np.uint16)
     body = np.zeros((chunks, CHUNK_SIZE), dtype=np.uint8)
-    heads = body.reshape(-1).view(LEAF_ENTRY.newbyteorder(order))
+    heads = body.reshape(-1).view(_LEAF_ENTRIES[order])
     links = np.zeros(chunks, dtype=np.uint16)
     used = 0
 
