@@ -39,7 +39,9 @@ class HistoryRecord:
         stamp = time.strftime("%Y-%m-%d.%H:%M:%S", time.localtime(self.time))
         if self.kind == "internal":
             where = f" {self.dataset} ({self.dataset_id})" if self.dataset else ""
-            return f"{stamp} [txg:{self.txg}] {self.text.partition(' ')[0]}{where} {self.text.partition(' ')[2]}".rstrip()
+            return (
+                f"{stamp} [txg:{self.txg}] {self.text.partition(' ')[0]}{where} {self.text.partition(' ')[2]}".rstrip()
+            )
         return f"{stamp} {self.text}"
 
 

@@ -94,7 +94,13 @@ class Spa:
         from ..dsl.pool import DslPool
         from .space import dsize_of
 
-        return DslPool(self.mos, self.name, altroot=self.altroot, dsize=dsize_of(self.tree))
+        return DslPool(
+            self.mos,
+            self.name,
+            altroot=self.altroot,
+            space=lambda: self.space.datasets,
+            dsize=dsize_of(self.tree),
+        )
 
     @cached_property
     def space(self) -> Space:

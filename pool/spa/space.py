@@ -324,7 +324,11 @@ def dsize_of(tree: VdevTree) -> Callable[[BpArray], NDArray[np.uint64]]:
         vdev = np.minimum(blkptr.dva_vdev(bps), np.uint64(len(ratios) - 1)).astype(np.intp)
         charged = blkptr.dva_asize(bps) // np.uint64(512) * ratios[vdev]
         # The third address of an encrypted block holds its salt and IV.
-        secret = blkptr.is_crypt(bps) & (blkptr.level(bps) == 0) & dmutypes.ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
+        secret = (
+            blkptr.is_crypt(bps)
+            & (blkptr.level(bps) == 0)
+            & dmutypes.ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
+        )
         charged[..., 2] = np.where(secret, np.uint64(0), charged[..., 2])
         total: NDArray[np.uint64] = charged.sum(axis=-1, dtype=np.uint64)
         return np.where(blkptr.is_embedded(bps) | blkptr.is_hole(bps), np.uint64(0), total)
