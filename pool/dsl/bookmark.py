@@ -16,7 +16,7 @@ from ..ondisk.dsl import (
     decode_bookmark,
     decode_redaction_list,
 )
-from .mosobj import entries
+from .mosobj import entries, object_of
 
 if TYPE_CHECKING:
     from .dataset import DslDataset
@@ -49,7 +49,7 @@ class Bookmark:
         """
         if self.phys.redaction_obj == 0:
             return None
-        dnode = self.dataset.pool.mos.dnode(self.phys.redaction_obj)
+        dnode = object_of(self.dataset.pool.mos, self.phys.redaction_obj, f"redaction list of {self.name}")
         if dnode.spill is not None:
             # With many snapshots the header does not fit into the bonus buffer.
             buffer, order = dnode.read_spill()

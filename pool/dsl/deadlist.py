@@ -19,15 +19,14 @@ import numpy as np
 
 from ..dmu.bpobj import Bpobj
 from ..dmu.objset import Objset
-from ..errors import CorruptError
+from ..errors import CorruptError, NotFoundError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray, U64Array
-from ..ondisk.dmutypes import METADATA, ObjectType
+from ..ondisk.dmutypes import ENCRYPTED, METADATA, ObjectType
 from ..ondisk.dsl import decode_deadlist
-from .mosobj import numbers
+from .mosobj import numbers, object_of
 
 TXG_MAX = (1 << 64) - 1
-KEYS_MAX = 1 << 20  # ranges of one deadlist: one per snapshot of the chain
 
 #: Bytes a batch of block pointers is charged with. The default is exact where no raidz or draid takes part.
 Dsize = Callable[[BpArray], U64Array]
@@ -45,17 +44,13 @@ class Space:
         return Space(self.used + other.used, self.comp + other.comp, self.uncomp + other.uncomp)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One entry of a deadlist: blocks born after ``mintxg``, up to the next entry's, in a list of blocks."""
-
-    mintxg: int
-    object: int
-
-
 def allocated_size(bps: BpArray) -> U64Array:
     """Sum of the allocated sizes of all copies; 0 for embedded blocks."""
-    total = blkptr.dva_asize(bps).sum(axis=-1, dtype=np.uint64)
+    sizes = blkptr.dva_asize(bps)
+    # Of an encrypted block the third address holds salt and IV.
+    secret = blkptr.is_crypt(bps) & (blkptr.level(bps) == 0) & ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
+    sizes[..., 2] = np.where(secret, np.uint64(0), sizes[..., 2])
+    total: U64Array = sizes.sum(axis=-1, dtype=np.uint64)
     return np.where(blkptr.is_embedded(bps), np.uint64(0), total)
 
 
@@ -87,7 +82,7 @@ class Deadlist:
         self._mos = mos
         self._dsize = dsize
         self.number = number
-        dnode = mos.dnode(number)
+        dnode = object_of(mos, number, "a deadlist")
         self.old_format = dnode.bonustype == ObjectType.BPOBJ_HDR
         if not self.old_format and dnode.bonustype != ObjectType.DEADLIST_HDR:
             raise CorruptError(
@@ -105,23 +100,37 @@ class Deadlist:
         phys = decode_deadlist(self._dnode.bonus, self._dnode.order)
         return Space(phys.used, phys.comp, phys.uncomp)
 
+    @property
+    def used(self) -> int:
+        """Bytes all dead blocks are charged with."""
+        return self.total.used
+
+    @property
+    def compressed(self) -> int:
+        """Bytes stored in all dead blocks."""
+        return self.total.comp
+
+    @property
+    def uncompressed(self) -> int:
+        """Bytes the content of all dead blocks is long."""
+        return self.total.uncomp
+
     @cached_property
-    def ranges(self) -> tuple[Range, ...]:
-        """The entries, oldest blocks first. The older form is one range from 0.
+    def entries(self) -> dict[int, int]:
+        """Lists of blocks by the txg after which their blocks were born, rising. The older form has one, from 0.
 
         Raises:
             CorruptError: a key is not a hexadecimal number.
         """
         if self.old_format:
-            return (Range(0, self.number),)
-        found = []
+            return {0: self.number}
+        found: dict[int, int] = {}
         for name, number in numbers(self._mos, self.number, "a deadlist").items():
             try:
-                mintxg = int(name, 16)
-            except ValueError as error:
-                raise CorruptError(f"deadlist key {name!r} is not a txg", object=self.number) from error
-            found.append(Range(mintxg, number))
-        return tuple(sorted(found, key=lambda item: item.mintxg))
+                found[int(name, 16)] = number
+            except ValueError:
+                raise CorruptError(f"deadlist key {name!r} is not a txg", object=self.number) from None
+        return dict(sorted(found.items()))
 
     def space(self, low: int, high: int = TXG_MAX) -> Space:
         """Sums over the blocks born after txg ``low`` and up to ``high``.
@@ -131,9 +140,9 @@ class Deadlist:
         if self.old_format:
             return self._space_by_block(low, high)
         total = Space()
-        for item in self.ranges:
-            if low <= item.mintxg < high:
-                total += self._sums(item.object)
+        for mintxg, number in self.entries.items():
+            if low <= mintxg < high:
+                total += self._sums(number)
         return total
 
     def blocks(self) -> Bpobj:
@@ -141,7 +150,10 @@ class Deadlist:
         return Bpobj(self._mos, self.number)
 
     def _sums(self, number: int) -> Space:
-        header = Bpobj(self._mos, number).header
+        try:
+            header = Bpobj(self._mos, number).header
+        except NotFoundError:
+            raise CorruptError("a deadlist names a list that is missing", object=number) from None
         return Space(header.bytes, header.comp, header.uncomp)
 
     def _space_by_block(self, low: int, high: int) -> Space:

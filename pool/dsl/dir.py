@@ -93,6 +93,11 @@ class DslDir:
             raise CorruptError(f"a child of {self.name} has two names", "the directory tree is damaged")
         return found
 
+    @cached_property
+    def child_names(self) -> dict[int, str]:
+        """Object number -> short name of all children."""
+        return {number: name for name, number in self.child_objects.items()}
+
     def child(self, short_name: str) -> DslDir:
         """The child of that name.
 

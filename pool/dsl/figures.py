@@ -17,7 +17,6 @@ from .accounting import available, ratio, used_breakdown, written
 from .bookmark import Bookmark
 from .crypto import KeyObject
 from .dataset import DslDataset
-from .mosobj import one_number
 from .proptable import ENCRYPTION_OFF
 
 Figure = Callable[[DslDataset], "int | str | None"]
@@ -136,10 +135,10 @@ def _zpl(name: str) -> Figure:
         node = dataset.objset(raw=True).dnode(MASTER_NODE)
         if node.type != ObjectType.MASTER_NODE:
             raise CorruptError(f"{dataset.name} has no master node", type=node.type)
-        for entry in Zap(node).items():
-            if entry.name == name.encode():
-                return one_number(entry, f"{name} of {dataset.name}")
-        return 0 if name in ZPL_OPTIONAL else None
+        zap = Zap(node)
+        if name not in zap:
+            return 0 if name in ZPL_OPTIONAL else None
+        return zap.get_int(name)
 
     return figure
 
@@ -150,10 +149,7 @@ def _volsize(dataset: DslDataset) -> int | None:
     node = dataset.objset(raw=True).dnode(ZVOL_PROPERTIES)
     if node.type != ObjectType.ZVOL_PROP:
         raise CorruptError(f"{dataset.name} has no volume properties", type=node.type)
-    for entry in Zap(node).items():
-        if entry.name == b"size":
-            return one_number(entry, f"size of {dataset.name}")
-    raise CorruptError(f"{dataset.name} has no size")
+    return Zap(node).get_int("size")
 
 
 def _volblocksize(dataset: DslDataset) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..dmu.dnode import Dnode
 from ..dmu.objset import Objset
 from ..dmu.zap import Zap, ZapEntry
-from ..errors import CorruptError
+from ..errors import CorruptError, NotFoundError
 from ..ondisk.dmutypes import ObjectType, Swap, type_info, type_is_valid
 
 
@@ -25,13 +25,25 @@ def bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def object_of(mos: Objset, number: int, what: str) -> Dnode:
+    """The dnode of an object that something else names.
+
+    Raises:
+        CorruptError: there is no such object.
+    """
+    try:
+        return mos.dnode(number)
+    except NotFoundError:
+        raise CorruptError(f"object {number} of the MOS is missing ({what})", "the pool is damaged") from None
+
+
 def object_with_bonus(mos: Objset, number: int, bonustype: ObjectType, what: str) -> Dnode:
     """The dnode of an object that is known by the type of its bonus buffer.
 
     Raises:
         CorruptError: there is no such object, or it is something else.
     """
-    dnode = mos.dnode(number)
+    dnode = object_of(mos, number, what)
     if dnode.bonustype != bonustype:
         raise CorruptError(
             f"object {number} of the MOS is not a {what}", "the pool is damaged", bonus_type=dnode.bonustype
@@ -50,7 +62,7 @@ def zap_of(mos: Objset, number: int, what: str) -> Zap:
     Raises:
         CorruptError: there is no such object, or it is no ZAP.
     """
-    dnode = mos.dnode(number)
+    dnode = object_of(mos, number, what)
     if not is_zap(dnode):
         raise CorruptError(
             f"object {number} of the MOS is not a ZAP ({what})", "the pool is damaged", type=dnode.type

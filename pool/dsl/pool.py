@@ -8,22 +8,24 @@ changed, so that what was read stays right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from ..dmu.bpobj import Bpobj
 from ..dmu.objset import Objset
 from ..errors import CorruptError, LimitError, NotFoundError
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dsl import decode_dataset, decode_dir
-from ..zio.zio import Zio
+from ..zio.reader import Zio
 from .accounting import PoolSpace
 from .bookmark import Bookmark
 from .crypto import Keystore
 from .dataset import DslDataset
 from .deadlist import Dsize, allocated_size
 from .dir import DEPTH_MAX, DslDir, property_value
-from .mosobj import bytes_of, entries, object_with_bonus, one_number, zap_of
+from .mosobj import bytes_of, entries, object_with_bonus, zap_of
 
 OBJECT_DIRECTORY = 1
+DEFERRED_FREES = "sync_bplist"
 SPECIAL = ("$MOS", "$FREE", "$ORIGIN", "$LEAK")
 
 
@@ -36,7 +38,7 @@ class DslPool:
         directory: the MOS's object directory.
         keys: keys that have been loaded.
         altroot: folder under which mountpoints are shown, or an empty string.
-        space: figures for what is available; None where nobody has worked them out.
+        space: figures for what is available, or how to work them out when first asked for; None where nobody has.
         dsize: how block pointers are charged (it depends on the vdevs).
     """
 
@@ -46,30 +48,33 @@ class DslPool:
         name: str,
         *,
         altroot: str = "",
-        space: PoolSpace | None = None,
+        space: PoolSpace | Callable[[], PoolSpace] | None = None,
         dsize: Dsize = allocated_size,
     ) -> None:
         self.mos = mos
         self.name = name
         self.altroot = altroot
-        self.space = space
+        self._space = space
         self.dsize = dsize
         self.directory = zap_of(mos, OBJECT_DIRECTORY, "the object directory")
         self.keys = Keystore(self)
         self._dirs: dict[int, DslDir] = {}
         self._datasets: dict[int, DslDataset] = {}
-        self.root = self.open_dir(self._root_object(), name, None)
+        if "root_dataset" not in self.directory:
+            raise CorruptError("the pool has no root dataset", "import an earlier txg")
+        self.root = self.open_dir(self.directory.get_int("root_dataset"), name, None)
+
+    @property
+    def space(self) -> PoolSpace | None:
+        """Figures for what is available; None where nobody has worked them out."""
+        if callable(self._space):
+            self._space = self._space()
+        return self._space
 
     @property
     def zio(self) -> Zio:
         """Where blocks are read."""
         return self.mos.zio
-
-    def _root_object(self) -> int:
-        for name, entry in entries(self.mos, OBJECT_DIRECTORY, "the object directory"):
-            if name == "root_dataset":
-                return one_number(entry, name)
-        raise CorruptError("the pool has no root dataset", "import an earlier txg")
 
     # -- by number -----------------------------------------------------------------------------------------------
 
@@ -109,10 +114,9 @@ class DslPool:
             step = decode_dir(dnode.bonus, dnode.order).parent_obj
         found = self._dirs[step]
         for child in reversed(above):
-            names = {obj: name for name, obj in found.child_objects.items()}
-            if child not in names:
+            if child not in found.child_names:
                 raise CorruptError(f"directory {child} is not a child of {found.name}", "the pool is damaged")
-            found = found.child(names[child])
+            found = found.child(found.child_names[child])
         return found
 
     def dataset_by_object(self, number: int) -> DslDataset:
@@ -209,10 +213,13 @@ class DslPool:
 
     def everything(self, below: str | None = None) -> Iterator[DslDataset | Bookmark]:
         """All heads, snapshots and bookmarks in the order of ``zfs list -t all``."""
-        for head in self.datasets(below, snapshots=False):
-            yield head
-            yield from head.snapshots()
-            yield from sorted(head.bookmarks(), key=lambda mark: bytes_of(mark.short_name))
+        found: list[tuple[bytes, int, DslDataset | Bookmark]] = []
+        for item in self.datasets(below):
+            # A snapshot sorts as its dataset does, right after it, and by age.
+            found.append((bytes_of(item.dir.name), len(found), item))
+            if not item.is_snapshot:
+                found += [(bytes_of(mark.name), 0, mark) for mark in item.bookmarks()]
+        yield from (item for _, _, item in sorted(found, key=lambda row: row[:2]))
 
     def special(self) -> dict[str, DslDir]:
         """The directories that account for the pool itself, as far as they are there."""
@@ -223,6 +230,13 @@ class DslPool:
         return [item for item in self.dirs(hidden=True) if item.short_name.startswith("%")]
 
     # -- further -------------------------------------------------------------------------------------------------
+
+    @property
+    def deferred_bytes(self) -> int:
+        """Bytes that the last txg has freed and the next one will make available."""
+        if DEFERRED_FREES not in self.directory:
+            return 0
+        return Bpobj(self.mos, self.directory.get_int(DEFERRED_FREES)).header.bytes
 
     def read_properties(self, number: int, owner: str) -> dict[str, int | str]:
         """Everything in a properties ZAP; empty for object 0."""

@@ -64,17 +64,6 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a value comes from; ``dataset`` names the one it is inherited from."""
-
-    origin: Origin
-    dataset: str = ""
-
-    def __str__(self) -> str:
-        return f"inherited from {self.dataset}" if self.origin is Origin.INHERITED else self.origin.value
-
-
-@dataclass(frozen=True, slots=True)
 class PropertyValue:
     """One property of one dataset."""
 
@@ -82,16 +71,32 @@ class PropertyValue:
     raw: int | str | None  # None: the dataset has no such value
     text: str  # for people
     exact: str  # as ``zfs get -p``
-    source: Source
+    origin: Origin = Origin.NONE
+    inherited_from: str = ""
+    received: str | None = None  # the value that came with a stream, in force or not
 
     @property
     def is_set(self) -> bool:
         """There is a value."""
         return self.raw is not None
 
+    @property
+    def source(self) -> str:
+        """Where the value comes from, in the words of ``zfs get``."""
+        return f"inherited from {self.inherited_from}" if self.origin is Origin.INHERITED else self.origin.value
 
-_NO_SOURCE = Source(Origin.NONE)
-_DEFAULT_SOURCE = Source(Origin.DEFAULT)
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A value before it is made text: where it was found."""
+
+    raw: int | str | None
+    origin: Origin = Origin.NONE
+    dataset: str = ""  # it is inherited from
+
+
+def _nothing(name: str) -> PropertyValue:
+    return PropertyValue(name, None, NOTHING, NOTHING)
 
 
 def types_of(item: DslDataset | Bookmark) -> Types:
@@ -128,27 +133,31 @@ def get(item: DslDataset | Bookmark, name: str) -> PropertyValue:
     if prop is None:
         if not is_user_property(name):
             raise UsageError(f"no dataset property is called {name!r}", "names of your own contain a colon")
-        found = None if isinstance(item, Bookmark) else _stored(item, name, None)
-        if found is None:
-            return PropertyValue(name, None, NOTHING, NOTHING, _NO_SOURCE)
-        return PropertyValue(name, found[0], str(found[0]), str(found[0]), found[1])
+        return _user_value(item, name)
     if not applies(prop, item):
-        return PropertyValue(prop.name, None, NOTHING, NOTHING, _NO_SOURCE)
-    if isinstance(item, Bookmark):
-        raw, source = bookmark_figure(item, prop.name), _NO_SOURCE
-    else:
-        raw, source = _value(item, prop)
+        return _nothing(prop.name)
+    found = _Found(bookmark_figure(item, prop.name)) if isinstance(item, Bookmark) else _value(item, prop)
+    raw = found.raw
     if raw is None or (raw == 0 and prop.form in (Form.DATE_SECONDS, Form.NANOSECONDS)):
-        return PropertyValue(prop.name, None, NOTHING, NOTHING, _NO_SOURCE)
+        return _nothing(prop.name)
     if prop.name == "mountpoint" and isinstance(item, DslDataset):
-        raw = _mountpoint(item, str(raw), source)
-    return PropertyValue(prop.name, raw, _text(prop, raw), _exact(prop, raw), source)
+        raw = _mountpoint(item, str(raw), found)
+    came = None if isinstance(item, Bookmark) else received(item, prop.name)
+    return PropertyValue(
+        prop.name,
+        raw,
+        _text(prop, raw),
+        _exact(prop, raw),
+        found.origin,
+        found.dataset,
+        None if came is None else _exact(prop, came),
+    )
 
 
 def get_all(item: DslDataset | Bookmark) -> list[PropertyValue]:
     """All properties that have a value, as ``zfs get all`` lists them: native ones in its order, then the user's.
 
-    Native properties of later releases than 2.3 are listed where they are set.
+    Native properties of later releases than 2.3 are listed only where they are set, not where they are inherited.
     """
     found = []
     for prop in PROPERTIES:
@@ -158,7 +167,7 @@ def get_all(item: DslDataset | Bookmark) -> list[PropertyValue]:
         if later and prop.attr is Attr.READONLY:
             continue
         value = get(item, prop.name)
-        if value.is_set and not (later and value.raw == prop.default):
+        if value.is_set and not (later and (value.raw == prop.default or value.origin is Origin.INHERITED)):
             found.append(value)
     if isinstance(item, DslDataset):
         found += [get(item, name) for name in user_properties(item)]
@@ -178,7 +187,7 @@ def user_properties(dataset: DslDataset) -> list[str]:
 def set_here(dataset: DslDataset) -> list[str]:
     """Names of the properties whose value is the dataset's own: local or received."""
     own = (Origin.LOCAL, Origin.RECEIVED)
-    return [value.name for value in get_all(dataset) if value.source.origin in own]
+    return [value.name for value in get_all(dataset) if value.origin in own]
 
 
 def received(dataset: DslDataset, name: str) -> int | str | None:
@@ -205,35 +214,46 @@ def _levels(dataset: DslDataset) -> list[tuple[str, dict[str, int | str], bool]]
         inherited = True
 
 
-def _stored(dataset: DslDataset, name: str, prop: Property | None) -> tuple[int | str, Source] | None:
+def _stored(dataset: DslDataset, name: str, prop: Property | None) -> _Found | None:
     """The value in force of what is kept in properties ZAPs; ``prop`` is None for user properties."""
     for place, stored, inherited in _levels(dataset):
         if inherited and prop is not None and not prop.inheritable:
             return None
-        here = Source(Origin.INHERITED, place) if inherited else Source(Origin.LOCAL)
+        origin, above = (Origin.INHERITED, place) if inherited else (Origin.LOCAL, "")
         newer = stored.get(name + NEWER_INDEX)
         if isinstance(newer, int) and prop is not None and prop.text_of(newer) is not None:
-            return newer, here
+            return _Found(newer, origin, above)
         if name in stored:
-            return stored[name], here
+            return _Found(stored[name], origin, above)
         if name + RECEIVED in stored and name + INHERIT not in stored:
-            return stored[name + RECEIVED], here if inherited else Source(Origin.RECEIVED)
+            return _Found(stored[name + RECEIVED], origin if inherited else Origin.RECEIVED, above)
     return None
 
 
-def _value(dataset: DslDataset, prop: Property) -> tuple[int | str | None, Source]:
+def _user_value(item: DslDataset | Bookmark, name: str) -> PropertyValue:
+    found = None if isinstance(item, Bookmark) else _stored(item, name, None)
+    if found is None or isinstance(item, Bookmark):
+        return _nothing(name)
+    came = received(item, name)
+    text = str(found.raw)
+    return PropertyValue(
+        name, found.raw, text, text, found.origin, found.dataset, None if came is None else str(came)
+    )
+
+
+def _value(dataset: DslDataset, prop: Property) -> _Found:
     """A native property's value and where it comes from."""
     worked_out = figure(dataset, prop.name)
     if worked_out is not None:
         if prop.attr is not Attr.READONLY and worked_out == prop.default and prop.name not in _MASTER_NODE:
-            return worked_out, _DEFAULT_SOURCE
-        return worked_out, Source(Origin.LOCAL) if prop.name in LOCAL_UNLESS_DEFAULT else _NO_SOURCE
+            return _Found(worked_out, Origin.DEFAULT)
+        return _Found(worked_out, Origin.LOCAL if prop.name in LOCAL_UNLESS_DEFAULT else Origin.NONE)
     found = _stored(dataset, prop.name, prop)
     if found is None:
         if prop.default is None or (prop.attr is Attr.READONLY and prop.form is not Form.LIMIT):
-            return None, _NO_SOURCE
-        return prop.default, _DEFAULT_SOURCE
-    if isinstance(found[0], str) != (prop.kind is Kind.STRING):
+            return _Found(None)
+        return _Found(prop.default, Origin.DEFAULT)
+    if isinstance(found.raw, str) != (prop.kind is Kind.STRING):
         raise CorruptError(f"property {prop.name} of {dataset.name} is stored as something else than it is")
     return found
 
@@ -244,27 +264,27 @@ _MASTER_NODE = frozenset({"version", "utf8only", "normalization", "casesensitivi
 
 def _written(item: DslDataset | Bookmark, name: str) -> PropertyValue:
     if isinstance(item, Bookmark):
-        return PropertyValue(name, None, NOTHING, NOTHING, _NO_SOURCE)
+        return _nothing(name)
     mark, short_name = name[len("written")], name[len("written") + 1 :]
     full = short_name if "/" in short_name or mark in short_name else f"{item.dir.name}{mark}{short_name}"
     earlier = item.pool.find(full)
     figures = earlier.phys if isinstance(earlier, Bookmark) else earlier.as_bookmark()
     value = written_since(item, figures)
     if value is None:
-        return PropertyValue(name, None, NOTHING, NOTHING, _NO_SOURCE)
-    return PropertyValue(name, value, nicebytes(value), str(value), _NO_SOURCE)
+        return _nothing(name)
+    return PropertyValue(name, value, nicebytes(value), str(value))
 
 
 # -- showing ------------------------------------------------------------------------------------------------------
 
 
-def _mountpoint(dataset: DslDataset, stored: str, source: Source) -> str:
+def _mountpoint(dataset: DslDataset, stored: str, found: _Found) -> str:
     """The folder a file system goes to: what is inherited continues with the rest of the name, below the altroot."""
     if not stored.startswith("/"):
         return stored  # none, legacy
     relative = ""
-    if source.origin in (Origin.DEFAULT, Origin.INHERITED):
-        relative = dataset.name[len(source.dataset) :].removeprefix("/")
+    if found.origin in (Origin.DEFAULT, Origin.INHERITED):
+        relative = dataset.name[len(found.dataset) :].removeprefix("/")
     altroot = "" if dataset.pool.altroot == "/" else dataset.pool.altroot
     if stored == "/" and (altroot or relative):
         stored = ""
