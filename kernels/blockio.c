@@ -119,9 +119,9 @@ static int sizes_are_sane(const ub_batch *b, const ub_job *job)
 /* Checks one group; adds its bytes to extent and extra, its reads to *nreads. */
 static int check_group(const ub_batch *b, const ub_job *job, const ub_group *g, job_state *s, size_t *nreads)
 {
-    if (g->first > b->ncolumns || g->ncols > b->ncolumns - g->first || g->ncols > UB_COLUMNS_MAX)
+    if (g->first > b->ncolumns || g->ncols > b->ncolumns - g->first)
         return 0;
-    if (g->nparity > NPARITY_MAX || g->nparity >= g->ncols || g->height > UB_BLOCK_MAX + UB_SECTOR_MAX)
+    if (g->nparity > NPARITY_MAX || (g->nparity != 0 && g->ncols > UB_COLUMNS_MAX) || g->nparity >= g->ncols || g->height > UB_BLOCK_MAX + UB_SECTOR_MAX)
         return 0;
     for (uint32_t i = 0; i < g->ncols; i++) {
         const ub_column *c = &b->columns[g->first + i];
@@ -425,16 +425,18 @@ static int compare(work *w, const ub_job *job, const job_state *s)
         const uint8_t *had = extra;
         extra += (size_t)g->nparity * g->height;
         for (uint32_t i = g->nparity; i < g->ncols; i++) {
-            const ub_column *c = &b->columns[g->first + i];
-            const uint32_t tail = c->stored - payload(c);
-            cols[i - g->nparity] = payload(c) != 0 ? s->data + c->where : s->data;
-            len[i - g->nparity] = payload(c);
+            const uint32_t tail = b->columns[g->first + i].stored - payload(&b->columns[g->first + i]);
             if (!is_bad(b, g->first + i) && !is_zero(extra, tail))
                 b->faults[g->first + i] = UB_FAULT_PADDING;
             extra += tail;
         }
         if (g->nparity == 0 || g->height == 0 || job->checksum == CHECKSUM_NOPARITY)
             continue;
+        for (uint32_t i = g->nparity; i < g->ncols; i++) {
+            const ub_column *c = &b->columns[g->first + i];
+            cols[i - g->nparity] = payload(c) != 0 ? s->data + c->where : s->data;
+            len[i - g->nparity] = payload(c);
+        }
         if (reserve((void **)&w->parity, &w->parity_cap, (size_t)NPARITY_MAX * g->height, 1) != 0)
             return -1;
         for (uint32_t i = 0; i < g->nparity; i++)

@@ -50,7 +50,7 @@ enum {
 
 #define UB_BLOCK_MAX (32u << 20)    /* largest size a block pointer can hold */
 #define UB_SECTOR_MAX (64u << 10)   /* data columns may exceed the block by less than this */
-#define UB_COLUMNS_MAX 258u         /* of one parity group */
+#define UB_COLUMNS_MAX 258u         /* of a group with parity */
 
 typedef struct {
     int32_t leaf;    /* index into devices; -1: nothing there to read */

@@ -8,11 +8,11 @@ Source: OpenZFS, zio_checksum.c and zio.h (``enum zio_checksum``).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-import blake3
 import numpy as np
 from uberblock.kernels import checksum as kernel
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Words = tuple[int, int, int, int]
 SALT_SIZE = 32
+_WORDS = struct.Struct("<4Q")
 
 
 class Checksum(IntEnum):
@@ -80,7 +81,6 @@ def compute(number: int, data: Buffer, salt: bytes = b"", *, byteswap: bool = Fa
     """
     if SALTED[number] and len(salt) != SALT_SIZE:
         raise UnsupportedError("a salted checksum in a pool without a salt", checksum=number)
-    swapped = False
     match number:
         case Checksum.OFF | Checksum.NOPARITY:
             return (0, 0, 0, 0)
@@ -91,17 +91,16 @@ def compute(number: int, data: Buffer, salt: bytes = b"", *, byteswap: bool = Fa
         case Checksum.SHA256:
             digest = kernel.sha256(data)
         case Checksum.SHA512:
-            digest, swapped = kernel.sha512(data), byteswap
+            digest = kernel.sha512(data, byteswap=byteswap)
         case Checksum.SKEIN:
-            digest, swapped = kernel.skein(data, salt), byteswap
+            digest = kernel.skein(data, salt, byteswap=byteswap)
         case Checksum.EDONR:
-            digest, swapped = kernel.edonr(data, salt), byteswap
+            digest = kernel.edonr(data, salt, byteswap=byteswap)
         case Checksum.BLAKE3:
-            digest, swapped = blake3.blake3(data, key=salt).digest(), byteswap
+            digest = kernel.blake3(data, salt, byteswap=byteswap)
         case _:
             raise UnsupportedError("a block has a checksum of an unknown kind", checksum=number)
-    words = np.frombuffer(digest[:32], dtype=">u8" if swapped else "<u8").tolist()
-    return (words[0], words[1], words[2], words[3])
+    return _WORDS.unpack(digest)
 
 
 def matches(

@@ -26,6 +26,9 @@ I64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 DVAS_ENCRYPTED = 2
+_OFFSET_BITS = np.uint64((1 << 63) - 1)
+#: Offsets are in sectors; this many have no number in bytes.
+_OFFSET_END = np.uint64(1 << 54)
 OBJSET = int(dmutypes.ObjectType.OBJSET)
 
 
@@ -126,6 +129,7 @@ def decode(
     sealed = crypt & (level == 0) & dmutypes.ENCRYPTED[kind]
     psize, lsize = blkptr.psize(bps).astype(np.int64), blkptr.lsize(bps).astype(np.int64)
     copies = (blkptr.dva_asize(bps) != 0) & ~embedded[:, None]
+    copies &= bps["dva"][:, :, 1] & _OFFSET_BITS < _OFFSET_END
     copies[sealed, DVAS_ENCRYPTED:] = False  # holds salt and initialisation vector there
     request = Request(
         bps=bps,
