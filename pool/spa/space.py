@@ -130,7 +130,8 @@ class Space:
                 kept += one.allocated // 512 * one.deflate
         saved = dedup_totals(self._spa).saved + clone_totals(self._spa).saved
         normal -= log
-        return PoolSpace(normal + kept + saved, slop_space(normal, log), self.checkpoint)
+        deferred = self._spa.dsl.deferred_bytes
+        return PoolSpace(normal + kept + saved, slop_space(normal, log), self.checkpoint, deferred)
 
 
 @dataclass(frozen=True, slots=True)
