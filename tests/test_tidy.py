@@ -83,7 +83,7 @@ def test_imports_never_run_up(path: Path) -> None:
     mine = part_of(path)
     assert mine in FLOORS, f"{mine!r} has no floor: give it one in tests/test_tidy.py"
     for other in imported_parts(path):
-        assert FLOORS[other] <= FLOORS[mine], f"{path.relative_to(ROOT)} (floor {FLOORS[mine]}) imports {other or 'pool'}"
+        assert FLOORS[other] <= FLOORS[mine], f"{path.relative_to(ROOT)} imports {other or 'pool'}, which lies above"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -41,7 +41,8 @@ def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> N
     group.add_argument("-T", "--txg", type=int, metavar="TXG", help="open the pool as it was at this txg")
     group.add_argument("-F", "--rewind", action="store_true", help="go back to an older txg if the newest is broken")
     group.add_argument("--checkpoint", action="store_true", help="open the pool's checkpoint")
-    group.add_argument("-m", dest="missing_log", action="store_true", help="open without a missing log device")
+    missing_log = ("-m", "--missing-log") if short == "-d" else ("--missing-log",)
+    group.add_argument(*missing_log, dest="missing_log", action="store_true", help="open without a missing log device")
     group.add_argument(
         "--missing-ok", action="store_true", help="open even if more devices are missing than redundancy allows"
     )

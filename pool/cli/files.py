@@ -32,7 +32,7 @@ def run(name: str, argv: Sequence[str]) -> int:
 
 
 def _ls(argv: Sequence[str]) -> int:
-    parser = Parser("ls", "Lists a directory (or one file) in a pool: POOL/DATASET[@SNAPSHOT]:/path")
+    parser = Parser("ls", "Lists a directory (or one file) in a pool.", short_help=False)
     add_open_options(parser)
     parser.add_argument("-l", dest="long", action="store_true", help="mode, links, owner, group, size, time")
     parser.add_argument("-R", dest="recursive", action="store_true", help="and everything below")

@@ -101,14 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Parser(argparse.ArgumentParser):
     """An argument parser with this command's manners: help that keeps its line breaks, exit status 2 on misuse."""
 
-    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
+    def __init__(self, prog: str, description: str, epilog: str = "", *, short_help: bool = True) -> None:
         super().__init__(
+            add_help=False,
             prog=f"uberblock {prog}",
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        names = ("-h", "--help") if short_help else ("--help",)
+        self.add_argument(*names, action="help", help="show this help and end")
 
 
 if __name__ == "__main__":

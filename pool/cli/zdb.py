@@ -37,14 +37,14 @@ exit status (as zdb):
 
 def build_parser() -> Parser:
     """All switches."""
-    parser = Parser("zdb", DESCRIPTION, EPILOG)
+    parser = Parser("zdb", DESCRIPTION, EPILOG, short_help=False)
     add_open_options(parser, short="-p")
     parser.add_argument("-e", dest="exported", action="store_true", help="accepted: pools are always found by search")
     parser.add_argument("-l", dest="label", action="count", default=0, help="labels of DEVICE; twice: each of the four")
     parser.add_argument("-q", dest="quiet", action="store_true", help="with -l: only the exit status")
     parser.add_argument("-u", dest="uberblock", action="count", default=0, help="uberblock")
     parser.add_argument("-C", dest="config", action="count", default=0, help="configuration")
-    parser.add_argument("-d", dest="datasets", action="count", default=0, help="datasets; more: objects, contents, blocks")
+    parser.add_argument("-d", dest="datasets", action="count", default=0, help="datasets; more: objects, content")
     parser.add_argument("-b", dest="blocks", action="count", default=0, help="block statistics and leaks")
     parser.add_argument("-c", dest="checksums", action="count", default=0, help="also read metadata; twice: all data")
     parser.add_argument("-L", dest="no_leaks", action="store_true", help="with -b: no comparison with space maps")
@@ -59,9 +59,6 @@ def build_parser() -> Parser:
 
 def run(name: str, argv: Sequence[str]) -> int:
     """Run ``zdb``; gives the exit status."""
-    if "--help" in argv:
-        print(build_parser().format_help(), end="")
-        return 0
     args = build_parser().parse_args(_search_words(argv))
     if args.target is None:
         raise UsageError("zdb needs the name of a pool, or with -l a device", "'uberblock zdb --help' shows examples")

@@ -37,7 +37,8 @@ def read_labels(path: str) -> DeviceLabels:
     rings: list[dict[int, Uberblock]] = []
     with open_device(path, readonly=True) as device:
         if device.size < labels.MIN_LABELLED:
-            raise PoolError(f"{path} is too small to hold labels", "give a whole device or disk image", size=device.size)
+            advice = "give a whole device or disk image"
+            raise PoolError(f"{path} is too small to hold labels", advice, size=device.size)
         for index in range(labels.LABELS):
             at = labels.offset(device.size, index)
             region = device.read(at, labels.LABEL_SIZE)

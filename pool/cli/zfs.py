@@ -92,9 +92,9 @@ def _select(pool: Pool, root: str, types: set[str], args: argparse.Namespace) ->
     base = root.count("/") + root.count("@")
     if limit == 0:
         dataset = pool.dataset(root)
-        if dataset.type not in types:
-            if args.types is not None or dataset.type not in ("snapshot", "bookmark"):
-                return
+        named = args.types is None and dataset.type in ("snapshot", "bookmark")
+        if dataset.type not in types and not named:
+            return
         yield dataset
         return
     for dataset in pool.datasets(root, types=types):
@@ -174,7 +174,9 @@ def _sorter(key: str) -> Any:
     return value
 
 
-def _document(pool: Pool, dataset: Dataset, values: dict[str, PropertyValue], args: argparse.Namespace) -> dict[str, Any]:
+def _document(
+    pool: Pool, dataset: Dataset, values: dict[str, PropertyValue], args: argparse.Namespace
+) -> dict[str, Any]:
     plain = dataset.name.partition("@")[0].partition("#")[0]
     document: dict[str, Any] = {
         "name": dataset.name,
