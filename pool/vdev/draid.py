@@ -109,7 +109,8 @@ class DraidVdev(StripedVdev):
         rows: NDArray[np.uint8] = np.frombuffer(permutations(self.width), np.uint8).reshape(-1, self.width)
         turn = offsets // np.uint64(self.slice_height) % np.uint64(rows.size)
         base = rows[(turn // np.uint64(self.width)).astype(np.int64), self.width - 1 - spare]
-        return (base + turn.astype(np.int64) % self.width) % self.width
+        result: I64 = (base + turn.astype(np.int64) % self.width) % self.width
+        return result
 
 
 class DspareVdev(LeafVdev):

@@ -73,7 +73,7 @@ class IndirectVdev(Vdev):
             dst_dva: where each went: the two words of a DVA, shape (n, 2).
 
         Raises:
-            CorruptError: ranges that are empty, overlap, do not ascend, or leave the vdev.
+            CorruptError: ranges that are empty, overlap, do not ascend, leave the vdev, or cut a sector.
         """
         source, size = np.asarray(src_offsets, np.uint64), np.asarray(sizes, np.uint64)
         words = np.asarray(dst_dva, np.uint64).reshape(-1, 2)
@@ -81,6 +81,7 @@ class IndirectVdev(Vdev):
             raise ValueError("the columns of a mapping differ in length")
         room = np.uint64(self.asize)
         inside = (source <= room) & (size > 0) & (size <= room - np.minimum(source, room))
+        inside &= (source | size) % np.uint64(SECTOR) == 0
         if not inside.all() or bool((source[1:] < source[:-1] + size[:-1]).any()):
             raise CorruptError("the mapping of a removed vdev is out of order", vdev=self.name)
         self._source, self._size = source.astype(np.int64), size.astype(np.int64)
@@ -176,7 +177,8 @@ class IndirectVdev(Vdev):
             births.astype(np.uint64),
         )
         good = np.ones(count, bool)
-        done, todo = [], start
+        done: list[Pieces] = []
+        todo = start
         for _ in range(MAX_CHAIN):
             if not len(todo):
                 break
@@ -192,9 +194,7 @@ class IndirectVdev(Vdev):
         return pieces.take(np.lexsort((pieces.where, pieces.block))), good
 
     def _sort(self, pieces: Pieces, done: list[Pieces], good: Bools) -> Pieces:
-        """Put aside what has arrived, mark blocks that cannot be there, and give what lies on removed
-        vdevs.
-        """
+        """Put aside what has arrived, mark blocks that cannot be there, give what has to go on."""
         onward = np.zeros(len(pieces), bool)
         arrived = np.zeros(len(pieces), bool)
         for number in np.unique(pieces.top).tolist():

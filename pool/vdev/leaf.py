@@ -59,7 +59,7 @@ class LeafVdev(Vdev):
     @property
     def name(self) -> str:
         """Last part of the path; the guid of a device that was not there at the last import."""
-        if conf.flag(self.config, "not_present"):
+        if self.device is None and conf.flag(self.config, "not_present"):
             return str(self.guid)
         name = self.path.rpartition("/")[2]
         if not name:

@@ -14,7 +14,7 @@ from uberblock.kernels import geometry
 
 from ..errors import CorruptError, LimitError
 from . import config as conf
-from .layout import U64, Layout, empty
+from .layout import I64, U64, Layout, empty
 from .leaf import DATA_START
 from .striped import StripedVdev
 
@@ -92,6 +92,21 @@ class RaidzVdev(StripedVdev):
         whole = sectors // width * width
         sectors = np.where(sectors - whole <= parity, whole, sectors)  # a row of parity only holds nothing
         result: U64 = sectors - parity * _ceiling(sectors, width) << shift
+        return result
+
+    def homes(self, layout: Layout, width: int) -> I64:
+        """On which child of a vdev ``width`` children wide each column's first sector lay; -1: on none.
+
+        Damage older than an expansion has moved with the sectors, so that what one child had is now on many.
+        """
+        children = np.full(len(self.tree.leaves) + 1, -1, np.int64)
+        for number, child in enumerate(self.children):
+            for leaf in child.leaves():
+                children[leaf.index] = number
+        child = children[layout.columns["leaf"]]
+        row = (layout.columns["offset"].astype(np.int64) - DATA_START) >> self.ashift
+        known = (child >= 0) & (layout.columns["stored"] > 0)
+        result: I64 = np.where(known, (row * self.width + child) % width, -1)
         return result
 
     def columns(self, table: bytes, offsets: U64, psizes: U64, births: U64) -> Layout:

@@ -71,6 +71,18 @@ class VdevTree:
         """Forget what was derived from the leaves' DTLs and states."""
         self._stale = None
 
+    def aux(self, config: VdevConfig, devices: Mapping[int, Device]) -> LeafVdev:
+        """A leaf beside the tree: a spare or a cache device, as the pool's lists of these describe it.
+
+        Raises: as ``build``.
+        """
+        kind = _KINDS.get(str(config.get("type")))
+        if kind is None or not issubclass(kind, LeafVdev):
+            raise refuse(config, "this cannot be a spare or cache device")
+        leaf = kind(self, config, None, conf.integer(config, "id", 0, conf.MAX_VDEVS, default=0))
+        leaf.open(devices.get(leaf.guid))
+        return leaf
+
     def walk(self) -> Iterator[Vdev]:
         """All vdevs, parents first."""
         yield from self.root.walk()
