@@ -27,7 +27,7 @@ def test_what_is_where(plan: Any) -> None:
     assert tree.tops[2].is_log and tree.tops[2].is_top and tree.leaves[2].top is tree.tops[2]
     assert tree.by_guid[tree.leaves[1].guid] is tree.leaves[1]
     assert tree.root.state is VdevState.HEALTHY and "ONLINE" in repr(tree.root)
-    assert tree.tops[0].config["path"] == "/x/f1003"
+    assert tree.tops[0].config["path"] == "/x/f1004"
 
 
 def test_lists_and_leaves_of_any_mapping_type(plan: Any) -> None:
