@@ -15,6 +15,7 @@ __all__ = [
     "DeviceBusyError",
     "DeviceError",
     "ExistsError",
+    "IsADirectoryInPoolError",
     "KeyUnavailableError",
     "LimitError",
     "MissingDeviceError",
@@ -74,6 +75,10 @@ class ExistsError(PoolError, FileExistsError):
 
 class NotADirectoryInPoolError(PoolError, NotADirectoryError):
     """A path goes through something that is not a directory."""
+
+
+class IsADirectoryInPoolError(PoolError, IsADirectoryError):
+    """A directory where a file is wanted."""
 
 
 class ReadOnlyError(PoolError, PermissionError):

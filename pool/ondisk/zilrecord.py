@@ -241,7 +241,7 @@ class _Cursor:
         if size < 0 or size > len(self.data) - self.at:
             raise CorruptError("an intent log record is cut off", offset=self.at, needed=size, length=len(self.data))
 
-    def bytes(self, size: int) -> bytes:
+    def raw(self, size: int) -> bytes:
         self.need(size)
         chunk = bytes(self.data[self.at : self.at + size])
         self.at += size
@@ -265,7 +265,7 @@ class _Cursor:
             raise LimitError("extended attributes in a log record with an impossible mask", words=words)
         bitmap = self.take(f"{words}I")
         (values,) = self.take("Q")
-        return XvAttr(bitmap[0], values, self.time(), self.bytes(32))
+        return XvAttr(bitmap[0], values, self.time(), self.raw(32))
 
     def domains(self, count: int) -> tuple[bytes, ...]:
         if count > len(self.data):
@@ -278,13 +278,13 @@ class _Cursor:
 
     def aces(self, size: int, count: int) -> tuple[acl.Ace, ...]:
         """FUID ACEs; the cursor moves on to the next multiple of eight."""
-        raw = self.bytes(size)
-        self.bytes(-size % 8)
+        raw = self.raw(size)
+        self.raw(-size % 8)
         return tuple(acl.decode_aces(raw, self.order, count))
 
     def pointers(self, count: int) -> BpArray:
         self.need(BLKPTR_SIZE * min(count, 1 << 40))
-        return blkptr.from_bytes(self.bytes(BLKPTR_SIZE * count), self.order)
+        return blkptr.from_bytes(self.raw(BLKPTR_SIZE * count), self.order)
 
 
 def _named_domains(uid: int, gid: int) -> int:
@@ -302,7 +302,9 @@ def _create(head: Head, c: _Cursor) -> Create:
     (rdev,) = c.take("Q")
     counts = c.take("5Q") if kind in _WITH_ACL else None
     xvattr = c.xvattr() if kind in _WITH_XVATTR else None
-    aces, fuids, flags = None, (), 0
+    aces: tuple[acl.Ace, ...] | None = None
+    fuids: tuple[int, ...] = ()
+    flags = 0
     if counts is not None:
         ace_count, domain_count, fuid_count, ace_bytes, flags = counts
         aces = c.aces(ace_bytes, ace_count)
@@ -319,11 +321,13 @@ def _create(head: Head, c: _Cursor) -> Create:
 
 
 def _remove(head: Head, c: _Cursor) -> Remove:
-    return Remove(*head, *c.take("Q"), c.string())
+    (directory,) = c.take("Q")
+    return Remove(*head, directory, c.string())
 
 
 def _link(head: Head, c: _Cursor) -> Link:
-    return Link(*head, *c.take("QQ"), c.string())
+    directory, obj = c.take("QQ")
+    return Link(*head, directory, obj, c.string())
 
 
 def _rename(head: Head, c: _Cursor) -> Rename:
@@ -338,7 +342,7 @@ def _write(head: Head, c: _Cursor) -> Write:
     if head[0] == T.WRITE2:
         return Write(*head, obj, offset, size, None, None)
     if head[1] > WRITE_HEADER:
-        return Write(*head, obj, offset, size, None, c.bytes(size))
+        return Write(*head, obj, offset, size, None, c.raw(size))
     return Write(*head, obj, offset, size, bp, None)
 
 
@@ -372,7 +376,7 @@ def _acl(head: Head, c: _Cursor) -> SetAcl:
 def _setsaxattr(head: Head, c: _Cursor) -> SetSaXattr:
     obj, size = c.take("QQ")
     name = c.string()
-    return SetSaXattr(*head, obj, name, c.bytes(size) if size else None)
+    return SetSaXattr(*head, obj, name, c.raw(size) if size else None)
 
 
 def _clone_range(head: Head, c: _Cursor) -> CloneRange:

@@ -84,9 +84,12 @@ def decode(buffer: Any, order: str) -> ZnodePhys:
     if len(buffer) < ZNODE_SIZE:
         raise CorruptError("a znode is too short", length=len(buffer), needed=ZNODE_SIZE)
     fields = (LITTLE if order == "<" else BIG).unpack_from(buffer)
-    times = [fields[n] * 10**9 + fields[n + 1] for n in range(0, 8, 2)]
+    atime, mtime, ctime, crtime = (fields[n] * 10**9 + fields[n + 1] for n in range(0, 8, 2))
     acl = decode_acl(memoryview(buffer)[176:ZNODE_SIZE], order)
-    return ZnodePhys(*times, *fields[8:], acl)
+    gen, mode, size, parent, links, xattr, rdev, flags, uid, gid, zap = fields[8:]
+    return ZnodePhys(
+        atime, mtime, ctime, crtime, gen, mode, size, parent, links, xattr, rdev, flags, uid, gid, zap, acl
+    )
 
 
 def encode(znode: ZnodePhys, order: str) -> bytes:

@@ -65,5 +65,11 @@ class PFlags(IntFlag):
 
 
 def rdev_parts(rdev: int) -> tuple[int, int]:
-    """Major and minor number of a device as the ZPL stores it."""
-    return rdev >> 32, rdev & 0xFFFFFFFF
+    """Major and minor number of a device.
+
+    Linux stores its own device number (20 bits of minor), other platforms 32 bits of each; with a major number of
+    0 the latter cannot be told from the former.
+    """
+    if rdev >> 32:
+        return rdev >> 32, rdev & 0xFFFFFFFF
+    return rdev >> 20, rdev & 0xFFFFF

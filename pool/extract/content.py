@@ -1,0 +1,89 @@
+"""The bytes of a file on their way out: the ranges that hold data, in pieces, and what to do with damaged ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import CorruptError, PoolError
+from ..zpl.file import ObjectFile
+
+PIECE = 8 << 20  # bytes read at a time
+
+
+class Progress(Protocol):
+    """Called with the bytes done since the last call."""
+
+    def __call__(self, done: int, /) -> object: ...
+
+
+#: Called with a sentence for each thing that could not be copied as it is.
+Report = Callable[[str], None]
+
+
+def no_progress(done: int, /) -> None:
+    """Tell nobody."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that could lead elsewhere. Raises: CorruptError."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise CorruptError("a directory holds a name that no file can have", name=repr(name))
+
+
+def ranges(file: ObjectFile, sparse: bool = True) -> list[tuple[int, int]]:
+    """(offset, length) of what has to be copied: data, or, if not ``sparse``, everything. Raises: CorruptError."""
+    if not sparse:
+        return [(0, file.size)] if file.size else []
+    return file.data_ranges()
+
+
+class Copier:
+    """Reads content in pieces into one buffer.
+
+    Args:
+        keep_going: what cannot be read becomes zeros and is reported, rather than raised.
+    """
+
+    def __init__(self, keep_going: bool, report: Report, progress: Progress = no_progress) -> None:
+        self.keep_going = keep_going
+        self.report = report
+        self.progress = progress
+        self._buffer = np.empty(0, dtype=np.uint8)
+
+    def ranges(self, file: ObjectFile, name: str, sparse: bool = True) -> list[tuple[int, int]]:
+        """As the function of this name; a file whose ranges cannot be told is copied whole when going on."""
+        try:
+            return ranges(file, sparse)
+        except PoolError as error:
+            if not self.keep_going:
+                raise
+            self.report(f"{name}: {error}")
+            return ranges(file, False) if file.size <= 1 << 40 else []
+
+    def pieces(self, file: ObjectFile, start: int, length: int, name: str) -> Iterator[tuple[int, memoryview]]:
+        """(offset, bytes) of one range. The bytes are good until the next piece."""
+        size = min(PIECE, max(length, 1))
+        if len(self._buffer) < size:
+            self._buffer = np.empty(size, dtype=np.uint8)
+        at, end = start, start + length
+        while at < end:
+            view = memoryview(self._buffer)[: min(PIECE, end - at)]
+            self._read(file, view, at, name)
+            yield at, view
+            self.progress(len(view))
+            at += len(view)
+
+    def _read(self, file: ObjectFile, view: memoryview, at: int, name: str) -> None:
+        if not self.keep_going:
+            done = file.pread(view, at)
+        else:
+
+            def damaged(offset: int, length: int, error: PoolError) -> None:
+                self.report(f"{name}: {length} bytes at {offset} are lost and were written as zeros: {error}")
+
+            done = file.pread(view, at, damaged=damaged)
+        if done != len(view):
+            raise CorruptError("a file ended too early", path=name, offset=at)

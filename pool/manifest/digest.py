@@ -1,0 +1,205 @@
+"""Checksums of files and volumes, many small ones at a time.
+
+Small files are read in batches over all of them; large ones in pieces, each hashed in another thread while the next
+is being read. Files that share all their blocks with one seen before (in snapshots and clones most do) are not read
+again: equal block pointers are equal content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from ..dmu.dnode import Dnode
+from ..errors import PoolError
+from ..ondisk import blkptr, bpcheck
+from ..zpl.file import ObjectFile
+
+SMALL_BYTES = 1 << 20  # up to this size a file is read in a batch with others
+BATCH_BYTES = 32 << 20  # of one such batch
+PIECE = 8 << 20
+SEEN_MAX = 1 << 18  # checksums remembered
+
+EMPTY = hashlib.sha256().hexdigest()
+_ZEROS = bytes(1 << 20)
+
+#: A checksum, or why there is none.
+Result = str | PoolError
+
+
+class Seen:
+    """Checksums by block pointers: of files whose content is in exactly the same blocks."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+
+    @staticmethod
+    def key(dnode: Dnode, size: int) -> bytes:
+        """What content depends on: size, shape of the block tree, and its topmost pointers."""
+        shape = (size, dnode.datablksz, dnode.nlevels, dnode.indblkshift, dnode.maxblkid)
+        return repr(shape).encode() + hashlib.blake2b(dnode.blkptr.tobytes(), digest_size=32).digest()
+
+    def get(self, key: bytes) -> str | None:
+        """The checksum, if known."""
+        return self._known.get(key)
+
+    def put(self, key: bytes, value: str) -> None:
+        """Remember a checksum."""
+        if len(self._known) >= SEEN_MAX:
+            self._known.clear()
+        self._known[key] = value
+
+
+def hash_zeros(update: Callable[[Any], object], length: int) -> None:
+    """Hash so many zero bytes."""
+    for _ in range(length // len(_ZEROS)):
+        update(_ZEROS)
+    update(memoryview(_ZEROS)[: length % len(_ZEROS)])
+
+
+def sha256_of(content: ObjectFile, executor: Executor | None = None) -> str:
+    """SHA-256 of a whole file or volume, in hex. Holes are not read.
+
+    Raises:
+        ChecksumError, MissingDeviceError ...: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    at = 0
+    for start, length in content.data_ranges():
+        hash_zeros(digest.update, start - at)
+        stream(content, start, length, digest.update, executor)
+        at = start + length
+    hash_zeros(digest.update, content.size - at)
+    return digest.hexdigest()
+
+
+def stream(
+    content: ObjectFile, start: int, length: int, use: Callable[[memoryview], object], executor: Executor | None
+) -> None:
+    """Hand a range in pieces to ``use``; with an executor the next piece is read meanwhile."""
+    size = min(PIECE, length)
+    buffers = [np.empty(size, dtype=np.uint8) for _ in range(2 if executor and length > PIECE else 1)]
+    pending = None
+    for number, at in enumerate(range(start, start + length, PIECE)):
+        view = memoryview(buffers[number % len(buffers)])[: min(PIECE, start + length - at)]
+        try:
+            content.pread(view, at)
+        finally:
+            # The buffer that is hashed now is the one to be filled next.
+            if pending is not None:
+                pending.result()
+        if executor is None or len(buffers) == 1:
+            use(view)
+        else:
+            pending = executor.submit(use, view)
+    if pending is not None:
+        pending.result()
+
+
+def nonzero_runs(content: ObjectFile, executor: Executor | None = None) -> list[tuple[int, int, str]]:
+    """(offset, length, SHA-256) of what is left of each range of data without the zeros at its ends."""
+    runs = []
+    for start, length in content.data_ranges():
+        trimmer = _Trimmer(start)
+        stream(content, start, length, trimmer.add, executor)
+        if trimmer.length:
+            runs.append((trimmer.offset, trimmer.length, trimmer.digest.hexdigest()))
+    return runs
+
+
+class _Trimmer:
+    """Hashes a range without leading and trailing zeros, of which nobody knows how many will come."""
+
+    def __init__(self, start: int) -> None:
+        self.at = start
+        self.offset = start
+        self.length = 0
+        self.waiting = 0  # zeros that count only if something else follows
+        self.digest = hashlib.sha256()
+
+    def add(self, piece: memoryview) -> None:
+        data = np.frombuffer(piece, dtype=np.uint8)
+        here = np.flatnonzero(data)
+        size = len(data)
+        if not len(here):
+            self.waiting += size if self.length else 0
+            self.at += size
+            return
+        first, last = int(here[0]), int(here[-1])
+        if self.length:
+            hash_zeros(self.digest.update, self.waiting)
+            self.length += self.waiting
+            first = 0
+        else:
+            self.offset = self.at + first
+        self.digest.update(piece[first : last + 1])
+        self.length += last + 1 - first
+        self.waiting = size - last - 1
+        self.at += size
+
+
+# ---- batches of small files ---------------------------------------------------------------
+
+
+def hash_small(files: Sequence[ObjectFile]) -> list[Result]:
+    """SHA-256 of several files of one file system, each of at most ``SMALL_BYTES``, read as one batch."""
+    if not files:
+        return []
+    results: list[Result | None] = [None] * len(files)
+    counts = np.array([min(-(-f.size // f.dnode.datablksz), f.dnode.maxblkid + 1) for f in files], dtype=np.int64)
+    pointers: list[Any] = []
+    for index, file in enumerate(files):
+        dnode, count = file.dnode, int(counts[index])
+        if dnode.nlevels == 1 and count <= len(dnode.blkptr):
+            pointers.append(dnode.blkptr[:count])
+            continue
+        try:
+            pointers.append(dnode.bps(0, count))
+        except PoolError as error:
+            results[index] = error
+            pointers.append(dnode.blkptr[:0])
+            counts[index] = 0
+    bps = np.concatenate(pointers)
+    start = np.cumsum(counts) - counts
+    objset = files[0].dnode.objset
+    sizes = np.repeat([f.dnode.datablksz for f in files], counts)
+    present = ~blkptr.is_hole(bps)
+    sound = bpcheck.problems(bps, level=0, lsize=sizes, max_birth=objset.birth) == 0
+    wanted = np.flatnonzero(present & sound)
+    blocks = objset.zio.read(bps[wanted], objset.keys, errors="collect")
+    place = np.full(len(bps), -1, dtype=np.int64)
+    place[wanted] = np.arange(len(wanted))
+    failed = present & ~sound
+    failed[wanted] = blocks.status != 0
+    where = place.tolist()
+    for index, file in enumerate(files):
+        if results[index] is not None:
+            continue
+        low, high = int(start[index]), int(start[index] + counts[index])
+        if failed[low:high].any():
+            # Read by itself, it says what is wrong with it.
+            results[index] = _alone(file)
+            continue
+        digest = hashlib.sha256()
+        left = file.size
+        for row in where[low:high]:
+            take = min(left, file.dnode.datablksz)
+            if row < 0:
+                hash_zeros(digest.update, take)
+            else:
+                digest.update(blocks.block(row)[:take])
+            left -= take
+        hash_zeros(digest.update, left)
+        results[index] = digest.hexdigest()
+    return [result for result in results if result is not None]
+
+
+def _alone(file: ObjectFile) -> Result:
+    try:
+        return sha256_of(file)
+    except PoolError as error:
+        return error

@@ -1,0 +1,1 @@
+"""Thin adapters that hand a pool's content to other programs."""

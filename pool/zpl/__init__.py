@@ -1,0 +1,1 @@
+"""Files and directories: what the ZPL keeps in an object set."""

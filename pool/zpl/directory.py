@@ -1,0 +1,86 @@
+"""Directories: names and what they stand for.
+
+A directory is a ZAP; an entry's value holds the object number and, since ZPL 2, its type. ``.`` and ``..`` are not
+stored. Names are bytes; as text they are UTF-8 with odd bytes as lone surrogates (Python's surrogateescape).
+
+Source: OpenZFS, zfs_dir.c, zfs_znode.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..dmu.zap import Zap
+from ..errors import CorruptError, NotADirectoryInPoolError
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.zplconst import DIRENT_OBJECT_MASK, DIRENT_TYPE_SHIFT, MAX_NAME, Case
+
+if TYPE_CHECKING:
+    from .znode import Znode
+
+
+class DirEntry(NamedTuple):
+    """A name in a directory. ``type`` is st_mode's type shifted right by twelve bits; 0: not told (ZPL 1)."""
+
+    name: str
+    raw: bytes
+    object: int
+    type: int
+
+
+def text(name: bytes) -> str:
+    """A name as text."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def raw(name: str) -> bytes:
+    """The bytes of a name."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _zap(directory: Znode) -> Zap:
+    if not directory.is_dir:
+        raise NotADirectoryInPoolError("not a directory", dataset=directory.fs.name, object=directory.object)
+    if directory.dnode.type != ObjectType.DIRECTORY_CONTENTS:
+        raise CorruptError(
+            "a directory of a wrong object type", object=directory.object, type=directory.dnode.type
+        )
+    return Zap(directory.dnode)
+
+
+def iterate(directory: Znode) -> Iterator[DirEntry]:
+    """Entries in the order of the ZAP.
+
+    Raises:
+        NotADirectoryInPoolError: it is no directory; CorruptError: damaged entries.
+    """
+    for entry in _zap(directory).items():
+        name, values = entry.name, entry.values
+        if len(values) != 1:
+            raise CorruptError("a directory entry is damaged", object=directory.object, name=text(name))
+        if not 0 < len(name) <= MAX_NAME:
+            raise CorruptError("a directory entry with an impossible name", object=directory.object, length=len(name))
+        value = values[0]
+        yield DirEntry(text(name), name, value & DIRENT_OBJECT_MASK, value >> DIRENT_TYPE_SHIFT)
+
+
+def entries(directory: Znode) -> list[DirEntry]:
+    """All entries. Raises: as ``iterate``."""
+    return list(iterate(directory))
+
+
+def find(directory: Znode, name: bytes) -> int | None:
+    """Object that a name stands for, or None. The file system's case sensitivity and normalization apply.
+
+    Raises:
+        NotADirectoryInPoolError: it is no directory; CorruptError: a damaged entry.
+    """
+    fs = directory.fs
+    zap = _zap(directory)
+    entry = zap.find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
+    if entry is None:
+        return None
+    if len(entry.values) != 1:
+        raise CorruptError("a directory entry is damaged", object=directory.object, name=text(name))
+    return entry.values[0] & DIRENT_OBJECT_MASK
