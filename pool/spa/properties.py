@@ -83,9 +83,7 @@ def _settable(spa: Spa) -> dict[str, PoolProperty]:
     result = {name: PoolProperty(name, default, "default") for name, (default, _) in SETTABLE.items()}
     number = spa.directory.number("pool_props", 0)
     for name, entry in entries(spa.mos, number, "the pool's properties"):
-        if name in SETTABLE:
-            result[name] = PoolProperty(name, _text(spa, name, entry), "local")
-        elif ":" in name:  # a user's own
+        if name in SETTABLE or ":" in name:
             result[name] = PoolProperty(name, _text(spa, name, entry), "local")
     for name in ("comment", "compatibility"):
         if isinstance(spa.config.get(name), str):

@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..dsl.mosobj import entries
+from ..dsl.nicenum import nicebytes
 from ..errors import CorruptError
 from .checkpoint import checkpoint_uberblock, has_checkpoint
 from .removal import STATE_CANCELED, STATE_FINISHED, STATE_SCANNING
-from .space import VDEV_ZAP_TOP
+from .space import top_zap
 
 if TYPE_CHECKING:
     from .spa import Spa
@@ -85,23 +85,6 @@ def _span(seconds: int) -> str:
     return f"{days} days {clock}" if days else clock
 
 
-def size_text(size: int) -> str:
-    """Bytes for people: at most four characters and a unit of powers of 1024."""
-    unit = 0
-    while size >> 10 * (unit + 1) and unit < 6:
-        unit += 1
-    if unit == 0:
-        return f"{size}B"
-    value = size / (1 << 10 * unit)
-    if size % (1 << 10 * unit) == 0:
-        return f"{size >> 10 * unit}{' KMGTPE'[unit]}"
-    for digits in (2, 1, 0):
-        text = f"{value:.{digits}f}"
-        if len(text) <= 4 or digits == 0:
-            return f"{text}{' KMGTPE'[unit]}"
-    return ""
-
-
 def scan_line(scan: ScanState | None) -> str:
     """What the last scrub or resilver did; empty: none was asked for."""
     if scan is None or scan.func not in (SCRUB, RESILVER) or scan.state == NONE:
@@ -112,14 +95,14 @@ def scan_line(scan: ScanState | None) -> str:
     if scan.state == FINISHED:
         did = "scrub repaired" if scan.func == SCRUB else "resilvered"
         span = _span(scan.end_time - scan.start_time)
-        return f"{did} {size_text(scan.processed)} in {span} with {scan.errors} errors on {date(scan.end_time)}"
+        return f"{did} {nicebytes(scan.processed)} in {span} with {scan.errors} errors on {date(scan.end_time)}"
     percent = 100 * scan.examined / scan.to_examine if scan.to_examine else 0
     how = "paused" if scan.paused else "in progress"
     verb = "repaired" if scan.func == SCRUB else "resilvered"
     return (
         f"{word} {how} since {date(scan.start_time)}\n"
-        f"{size_text(scan.examined)} / {size_text(scan.to_examine)} scanned, "
-        f"{size_text(scan.processed)} {verb}, {percent:.2f}% done"
+        f"{nicebytes(scan.examined)} / {nicebytes(scan.to_examine)} scanned, "
+        f"{nicebytes(scan.processed)} {verb}, {percent:.2f}% done"
     )
 
 
@@ -129,14 +112,14 @@ def removal_line(spa: Spa) -> str:
     if removal is None or removal.state not in (STATE_SCANNING, STATE_FINISHED, STATE_CANCELED):
         return ""
     if removal.state == STATE_SCANNING:
-        copied = f"{size_text(removal.copied)} / {size_text(removal.to_copy)} copied"
+        copied = f"{nicebytes(removal.copied)} / {nicebytes(removal.to_copy)} copied"
         return f"Evacuation of vdev {removal.vdev} in progress since {date(removal.start_time)}\n{copied}"
     if removal.state == STATE_CANCELED:
         line = f"Removal of vdev {removal.vdev} canceled on {date(removal.end_time)}"
     else:
         minutes = (removal.end_time - removal.start_time) // 60
         line = (
-            f"Removal of vdev {removal.vdev} copied {size_text(removal.copied)} "
+            f"Removal of vdev {removal.vdev} copied {nicebytes(removal.copied)} "
             f"in {minutes // 60}h{minutes % 60}m, completed on {date(removal.end_time)}"
         )
     return f"{line}\n{removal.mapping_memory} memory used for removed device mappings"
@@ -146,20 +129,19 @@ def expansion_line(spa: Spa) -> str:
     """State of the last raidz expansion; empty: there never was one."""
     lines = []
     for top in spa.tree.tops:
-        number = top.config.get(VDEV_ZAP_TOP, 0)
-        if top.type != "raidz" or not isinstance(number, int) or not number:
+        if top.type != "raidz":
             continue
         values = {
             name.removeprefix(EXPAND_PREFIX): entry.values[0]
-            for name, entry in entries(spa.mos, number, f"the ZAP of {top.name}")
+            for name, entry in top_zap(spa, top).items()
             if name.startswith(EXPAND_PREFIX) and entry.integer_size == 8 and len(entry.values) == 1
         }
         state, started, ended = values.get("state", NONE), values.get("start_time", 0), values.get("end_time", 0)
         if state == FINISHED:
-            copied = size_text(values.get("bytes_copied", 0))
+            copied = nicebytes(values.get("bytes_copied", 0))
             lines.append(f"expanded {top.name} copied {copied} in {_span(ended - started)}, on {date(ended)}")
         elif state == SCANNING:
-            done = size_text(spa.uberblock.reflow_offset)
+            done = nicebytes(spa.uberblock.reflow_offset)
             lines.append(f"expansion of {top.name} in progress since {date(started)}\n{done} copied")
     return "\n".join(lines)
 
@@ -169,4 +151,4 @@ def checkpoint_line(spa: Spa) -> str:
     if not has_checkpoint(spa.directory):
         return ""
     created = date(checkpoint_uberblock(spa.directory).timestamp)
-    return f"created {created}, consumes {size_text(spa.space.checkpoint)}"
+    return f"created {created}, consumes {nicebytes(spa.space.checkpoint)}"

@@ -27,6 +27,7 @@ from . import mos as metadata
 from .dedup import dedup_totals
 
 if TYPE_CHECKING:
+    from ..dmu.zap import ZapEntry
     from .spa import Spa
 
 VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
@@ -40,10 +41,13 @@ LOG_SHIFT = 9
 EMBEDDED_LOG_METASLABS = 64  # vdevs with more set one metaslab aside for the intent log
 DEFLATE_BLOCK = 128 << 10  # the block size by which overhead of parity is charged
 
-#: Percent of fragmentation that free segments of 512 bytes, 1 KiB ... 16 MiB stand for.
-FRAGMENTATION = (100, 100, 98, 95, 90, 80, 70, 60, 50, 40, 30, 20, 15, 10, 5, 0)
+#: Percent of fragmentation that free segments of 512 bytes, 1 KiB ... 512 MiB stand for (OpenZFS 2.3 and later).
+FRAGMENTATION = (100, 99, 97, 93, 88, 83, 77, 71, 64, 57, 50, 43, 36, 29, 23, 17, 12, 7, 3, 1, 0)
 
 Class = Literal["normal", "log", "special", "dedup"]
+NORMAL: Class = "normal"
+SPECIAL: Class = "special"
+DEDUP: Class = "dedup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,23 @@ def clone_totals(spa: Spa) -> CloneTotals:
     return CloneTotals(used, saved)
 
 
+def top_zap(spa: Spa, top: Vdev) -> dict[str, ZapEntry]:
+    """What the pool keeps about a top-level vdev beside its configuration; empty in old pools."""
+    number = top.config.get(VDEV_ZAP_TOP, 0)
+    if not number or not isinstance(number, int):
+        return {}
+    return dict(entries(spa.mos, number, f"the ZAP of {top.name}"))
+
+
+def allocation_class(spa: Spa, top: Vdev) -> Class:
+    """What a top-level vdev is for."""
+    entry = top_zap(spa, top).get(ALLOCATION_BIAS)
+    bias = bytes(entry.values).rstrip(b"\0") if entry is not None and entry.integer_size == 1 else b""
+    if top.is_log or bias == b"log":
+        return "log"
+    return {b"special": SPECIAL, b"dedup": DEDUP}.get(bias, NORMAL)
+
+
 def _holds_data(top: Vdev) -> bool:
     return top.type not in ("hole", "missing", "indirect") and bool(top.config.get("metaslab_array"))
 
@@ -184,7 +205,11 @@ class _Maps:
         self.shift, self.count = shift, count
         self.spa = spa
         self.alloc = np.zeros(count, dtype=np.int64)
-        self.zap = self._zap()
+        self.zap = {
+            name: entry.values[0]
+            for name, entry in top_zap(spa, top).items()
+            if entry.integer_size == 8 and len(entry.values) == 1
+        }
         array = spa.mos.dnode(number)
         have = min(count, array.size // 8)
         self.objects = metadata.words(array, have).tolist()
@@ -199,21 +224,6 @@ class _Maps:
                 self.percents.append(0)
         self.percents += [0] * (count - have)
         self.unflushed = self._unflushed()
-
-    def _zap(self) -> dict[str, int]:
-        number = self.top.config.get(VDEV_ZAP_TOP, 0)
-        if not number or not isinstance(number, int):
-            return {}
-        what = f"the ZAP of {self.top.name}"
-        found = entries(self.spa.mos, number, what)
-        result = {}
-        self.bias = b""
-        for name, entry in found:
-            if name == ALLOCATION_BIAS and entry.integer_size == 1:
-                self.bias = bytes(entry.values).rstrip(b"\0")
-            elif entry.integer_size == 8 and len(entry.values) == 1:
-                result[name] = entry.values[0]
-        return result
 
     def _unflushed(self) -> NDArray[np.uint64] | None:
         number = self.zap.get(UNFLUSHED_TXGS, 0)
@@ -238,28 +248,20 @@ class _Maps:
         np.add.at(self.alloc, place[use], run[use])
 
     def result(self) -> VdevSpace:
-        top, config = self.top, self.top.config
-        bias = getattr(self, "bias", b"").decode("ascii", "replace")
-        cls: Class = "normal"
-        if config.get("is_log") or bias == "log":
-            cls = "log"
-        elif bias == "special":
-            cls = "special"
-        elif bias == "dedup":
-            cls = "dedup"
+        top = self.top
         known = [percent for percent in self.percents if percent is not None]
         enough = len(known) > self.count // 2
-        size = _metaslab_size(top, self.shift)
+        sizes = _metaslab_sizes(top, self.shift, self.count)
         return VdevSpace(
             vdev=top,
-            cls=cls,
-            size=size * self.count,
+            cls=allocation_class(self.spa, top),
+            size=int(sizes.sum()),
             allocated=int(self.alloc.sum()),
             fragmentation=sum(known) // len(known) if enough else None,
             deflate=deflate_ratio(self.spa.tree, top),
             checkpoint=self._checkpoint(),
             metaslabs=self.count,
-            metaslab_size=size,
+            metaslab_size=int(sizes.min()) if self.count else 0,
         )
 
     def _checkpoint(self) -> int:
@@ -270,10 +272,14 @@ class _Maps:
         return -spacemap.decode_header(dnode.bonus, dnode.order).alloc
 
 
-def _metaslab_size(top: Vdev, shift: int) -> int:
-    """Usable bytes of a metaslab: of draid whole rows only."""
-    size = 1 << shift
-    return size - size % top.stripe() if top.type == "draid" else size
+def _metaslab_sizes(top: Vdev, shift: int, count: int) -> NDArray[np.int64]:
+    """Usable bytes of each metaslab: of draid whole rows only, from the first that begins in it."""
+    sizes = np.full(count, 1 << shift, dtype=np.int64)
+    if top.type == "draid":
+        row = top.stripe()
+        skipped = -(np.arange(count, dtype=np.int64) << shift) % row
+        sizes = (sizes - skipped) // row * row
+    return sizes
 
 
 def _fragmentation(histogram: tuple[int, ...], ashift: int) -> int | None:
