@@ -24,7 +24,7 @@ from ..ondisk import blkptr, bpcheck, dnode
 from ..ondisk import objset as ondisk_objset
 from ..ondisk.blkptr import BLKPTR, BLKPTR_SIZE, BpArray
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.dnode import BLKPTR_SHIFT, BLOCK_SIZE, MAX_BLKPTR, SLOT_SIZE, SLOTS_PER_BLOCK, DnodeArray
+from ..ondisk.dnode import BLKPTR_SHIFT, MAX_BLKPTR, SLOT_SIZE, SLOTS_PER_BLOCK, DnodeArray
 from ..zio.status import error_for
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class _Walk:
         return result
 
     def _sift(self, found: _Found) -> _Found:
-        """The pointers that are to be visited; those that make no sense are reported, once for each object and level."""
+        """The pointers that are to be visited; those without sense are reported, once for an object and level."""
         found = found.pick(np.flatnonzero(self._born(found.bps)))
         lsize = np.where(found.level > 0, np.int64(1) << found.shift, found.size)
         codes = bpcheck.problems(found.bps, level=found.level, lsize=lsize, max_birth=self._birth)

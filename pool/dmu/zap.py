@@ -18,7 +18,7 @@ from uberblock.kernels import zaphash
 
 from ..errors import CorruptError, NotFoundError, UsageError
 from ..ondisk import zap as ondisk_zap
-from ..ondisk.zap import FLAG_PREHASHED_KEY, FLAG_UINT64_KEY, FatHeader, Leaf, MicroZap, ZapEntry
+from ..ondisk.zap import FLAG_PREHASHED_KEY, FLAG_UINT64_KEY, FatHeader, Leaf, MicroZap, RawEntries, ZapEntry
 from .textprep import TOUPPER, normalize
 
 if TYPE_CHECKING:
@@ -261,6 +261,17 @@ class Zap:
             yield from self._entries(leaf)
 
     __iter__ = items
+
+    def raw_batches(self) -> Iterator[RawEntries]:
+        """The entries of a fat ZAP, leaf by leaf, as byte strings: for tables with millions of entries.
+
+        Raises:
+            UsageError: it is a micro ZAP.
+        """
+        if self._header is None:
+            raise UsageError("a micro ZAP has no leaves", **self._where())
+        for leaf in self._all_leaves():
+            yield leaf.raw_entries(words=self.word_keys)
 
     def names(self) -> Iterator[bytes]:
         """All names."""

@@ -12,7 +12,7 @@ Source: OpenZFS, bpobj.h (``bpobj_phys_t``).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import CorruptError, LimitError
 
@@ -42,7 +42,7 @@ class BpobjHeader:
     subobjs: int = 0  # 32  object with the numbers of further lists; 0: none
     num_subobjs: int = 0  # 40
     num_freed: int = 0  # 48
-    has_sums: bool = True
+    has_sums: bool = field(default=True, kw_only=True)
 
 
 def decode(bonus: bytes, order: str = "<") -> BpobjHeader:
@@ -54,8 +54,8 @@ def decode(bonus: bytes, order: str = "<") -> BpobjHeader:
     size = max((size for size in FIELDS if size <= len(bonus)), default=0)
     if not size:
         raise CorruptError("the header of a block pointer list ends too early", length=len(bonus))
-    words = struct.unpack_from(f"{order}{FIELDS[size]}Q", bonus) + (0,) * (FIELDS[SIZE_V3] - FIELDS[size])
-    header = BpobjHeader(*words[: FIELDS[SIZE_V3]], size >= SIZE_V1)
+    words = struct.unpack(f"{order}{FIELDS[SIZE_V3]}Q", bonus[:size].ljust(SIZE_V3, b"\0"))
+    header = BpobjHeader(*words, has_sums=size >= SIZE_V1)
     if header.num_blkptrs > MAX_POINTERS or header.num_subobjs > MAX_SUBLISTS:
         raise LimitError(
             "a block pointer list claims to be longer than any gets",

@@ -254,6 +254,17 @@ def leaf_shape(size: int) -> tuple[int, int]:
     return slots, (size - 2 * slots) // CHUNK_SIZE - 2
 
 
+@dataclass(slots=True)
+class RawEntries:
+    """Entries of a leaf as columns. Values are as stored: integers of ``sizes`` bytes, big-endian."""
+
+    names: list[bytes]
+    values: list[bytes]
+    sizes: list[int]
+    cds: list[int]
+    hashes: list[int]
+
+
 class Leaf:
     """A leaf block, opened: its header decoded and checked, its chunks looked at on demand.
 
@@ -316,6 +327,12 @@ class Leaf:
         Raises:
             CorruptError: a length, integer size, chunk number or count makes no sense.
         """
+        raw = self.raw_entries(chunks, words=words)
+        rows = zip(raw.names, raw.values, raw.sizes, raw.cds, raw.hashes)
+        return [ZapEntry(name, size, _integers(data, size), cd, hashed) for name, data, size, cd, hashed in rows]
+
+    def raw_entries(self, chunks: Sequence[int] | None = None, *, words: bool = False) -> RawEntries:
+        """The same as byte strings, without making numbers of the values."""
         if chunks is None:
             which = np.flatnonzero(self._chunks[:, 0] == CHUNK_ENTRY)
             if len(which) != self.nentries:
@@ -334,15 +351,11 @@ class Leaf:
             raise LimitError("a name or a value in a fat ZAP has an impossible length")
         names = self._gather(rows["name_chunk"].astype(np.int64), name_bytes)
         values = self._gather(rows["value_chunk"].astype(np.int64), value_bytes)
-        result = []
-        hashes, cds = rows["hash"].tolist(), rows["cd"].tolist()
-        for name, data, size, cd, hashed in zip(names, values, intsize.tolist(), cds, hashes):
-            if not words:
-                if name[-1] != 0:
-                    raise CorruptError("a name in a fat ZAP has no end")
-                name = name[:-1]
-            result.append(ZapEntry(name, size, _integers(data, size), cd, hashed))
-        return result
+        if not words:
+            if any(name[-1] for name in names):
+                raise CorruptError("a name in a fat ZAP has no end")
+            names = [name[:-1] for name in names]
+        return RawEntries(names, values, intsize.tolist(), rows["cd"].tolist(), rows["hash"].tolist())
 
     def _gather(self, first: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[bytes]:
         """The byte strings that start at chunks ``first``, walking all their chains side by side."""
