@@ -20,14 +20,14 @@ static int always(void)
     return 1;
 }
 
-#if defined(UB_FLETCHER_AVX2)
+#if defined(UB_HAVE_AVX2)
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2");
 }
 #endif
 
-#if defined(UB_FLETCHER_AVX512)
+#if defined(UB_HAVE_AVX512)
 static int has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -35,7 +35,7 @@ static int has_avx512(void)
 }
 #endif
 
-#if defined(UB_SHA256_SHANI)
+#if defined(UB_HAVE_SHANI)
 /* Not every supported compiler's __builtin_cpu_supports knows "sha". */
 static int has_shani(void)
 {
@@ -55,17 +55,17 @@ typedef struct {
 } choice;
 
 static const choice fletcher_choices[] = {
-#if defined(UB_FLETCHER_AVX512)
+#if defined(UB_HAVE_AVX512)
     {"avx512", &ub_fletcher_avx512, has_avx512},
 #else
     {"avx512", NULL, always},
 #endif
-#if defined(UB_FLETCHER_AVX2)
+#if defined(UB_HAVE_AVX2)
     {"avx2", &ub_fletcher_avx2, has_avx2},
 #else
     {"avx2", NULL, always},
 #endif
-#if defined(UB_FLETCHER_NEON)
+#if defined(UB_HAVE_NEON) && !UB_HOST_IS_BIG
     {"neon", &ub_fletcher_neon, always},
 #else
     {"neon", NULL, always},
@@ -75,7 +75,7 @@ static const choice fletcher_choices[] = {
 };
 
 static const choice sha256_choices[] = {
-#if defined(UB_SHA256_SHANI)
+#if defined(UB_HAVE_SHANI)
     {"shani", &ub_sha256_shani, has_shani},
 #else
     {"shani", NULL, always},
