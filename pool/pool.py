@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .spa.properties import PoolProperty
     from .spa.spa import Spa
     from .spa.status import Status
-    from .spa.txgs import TxgInfo
+    from .spa.txgs import Depth, TxgInfo
     from .spa.verify import VerifyReport
     from .vdev.tree import VdevTree
     from .vfs import Vfs
@@ -375,13 +375,14 @@ class Pool:
         """Damaged data that it remembers."""
         return self.spa.errors()
 
-    def txgs(self, check: bool = True) -> list[TxgInfo]:
+    def txgs(self, depth: Depth | None = "mos") -> list[TxgInfo]:
         """The txgs it could be opened at, newest first.
 
         Args:
-            check: find out whether the pool can really be opened there.
+            depth: how closely to look whether all is still there: ``root`` (little), ``mos`` (all of the pool's own
+                metadata, and the root of every dataset), ``all`` (every block); None: not at all.
         """
-        return self.spa.txgs(check=check)
+        return self.spa.txgs(depth)
 
     def verify(self, *, threads: int = 2, progress: Callable[[int], None] | None = None) -> VerifyReport:
         """Read and check every copy of every block.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .properties import PoolProperty
     from .space import Space
     from .status import Status
-    from .txgs import TxgInfo
+    from .txgs import Depth, TxgInfo
 
 
 @dataclass
@@ -133,11 +133,11 @@ class Spa:
 
         return read_errors(self)
 
-    def txgs(self) -> list[TxgInfo]:
-        """What the pool could be opened at, newest first."""
+    def txgs(self, depth: Depth | None = "mos") -> list[TxgInfo]:
+        """What the pool could be opened at, newest first; ``depth``: how closely to look whether it could."""
         from .txgs import list_txgs
 
-        return list_txgs(self)
+        return list_txgs(self, depth)
 
     def close(self) -> None:
         """Let go of devices, threads and memory. Closing twice is fine."""

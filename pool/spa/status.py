@@ -191,8 +191,8 @@ def _row(vdev: Vdev, name: str, depth: int, section: str) -> Row:
 
 
 def _aux_row(device: AuxDevice, section: str) -> Row:
-    counters = (0, 0, 0) if section == "cache" else (None, None, None)
-    return Row(device.name, device.state_text, *counters, device.aux_text, 1, section, device.guid)
+    count = 0 if section == "cache" else None
+    return Row(device.name, device.state_text, count, count, count, device.aux_text, 1, section, device.guid)
 
 
 def _table(rows: list[Row]) -> list[str]:
