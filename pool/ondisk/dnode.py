@@ -169,7 +169,7 @@ def slots_of(buffer: Any, order: str = "<") -> DnodeArray:
 
 def _swap64(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     shape = rows.shape
-    return np.ascontiguousarray(rows).reshape(*shape[:-1], -1, 8)[..., ::-1].reshape(shape)
+    return np.ascontiguousarray(rows).reshape(*shape[:-1], shape[-1] // 8, 8)[..., ::-1].reshape(shape)
 
 
 def starts(slots: DnodeArray) -> NDArray[np.int64]:
