@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
-
 from ..errors import CorruptError, PoolError
 from ..zpl.file import ObjectFile
 
@@ -51,7 +49,7 @@ class Copier:
         self.keep_going = keep_going
         self.report = report
         self.progress = progress
-        self._buffer = np.empty(0, dtype=np.uint8)
+        self._buffer = bytearray()
 
     def ranges(self, file: ObjectFile, name: str, sparse: bool = True) -> list[tuple[int, int]]:
         """As the function of this name; a file whose ranges cannot be told is copied whole when going on."""
@@ -67,7 +65,7 @@ class Copier:
         """(offset, bytes) of one range. The bytes are good until the next piece."""
         size = min(PIECE, max(length, 1))
         if len(self._buffer) < size:
-            self._buffer = np.empty(size, dtype=np.uint8)
+            self._buffer = bytearray(size)
         at, end = start, start + length
         while at < end:
             view = memoryview(self._buffer)[: min(PIECE, end - at)]

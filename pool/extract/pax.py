@@ -78,9 +78,9 @@ def header(member: Member) -> bytes:
     for key, value in zip((b"SCHILY.devmajor", b"SCHILY.devminor"), member.device):
         if value >= ID_MAX:
             records[key] = b"%d" % value
-    for name, content in member.xattrs.items():
+    for attribute, content in member.xattrs.items():
         # A key ends at the first equals sign; GNU tar writes those of a name, and its escape, as hex.
-        key = name.encode("utf-8", "surrogateescape").replace(b"%", b"%25").replace(b"=", b"%3D")
+        key = attribute.encode("utf-8", "surrogateescape").replace(b"%", b"%25").replace(b"=", b"%3D")
         records[b"SCHILY.xattr." + key] = content
     extended = b""
     if records:

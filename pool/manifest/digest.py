@@ -82,7 +82,7 @@ def stream(
 ) -> None:
     """Hand a range in pieces to ``use``; with an executor the next piece is read meanwhile."""
     size = min(PIECE, length)
-    buffers = [np.empty(size, dtype=np.uint8) for _ in range(2 if executor and length > PIECE else 1)]
+    buffers = [bytearray(size) for _ in range(2 if executor and length > PIECE else 1)]
     pending = None
     for number, at in enumerate(range(start, start + length, PIECE)):
         view = memoryview(buffers[number % len(buffers)])[: min(PIECE, start + length - at)]
