@@ -218,7 +218,7 @@ class _Import:
         try:
             mos = Objset(zio, root.rootbp, name="mos")
             return read_config(mos, Directory(mos))
-        except REWINDABLE as error:
+        except (*REWINDABLE, MissingDeviceError) as error:
             if tree.root.readable:
                 raise
             raise self._missing(tree, error) from error

@@ -8,7 +8,7 @@ Source: OpenZFS, spa.c, dsl_pool.c (the names in the object directory).
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Directory(Mapping[str, ZapEntry]):
     def __getitem__(self, name: str) -> ZapEntry:
         return self._entries[name]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __len__(self) -> int:

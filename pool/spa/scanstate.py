@@ -68,7 +68,8 @@ def read_scan(spa: Spa) -> ScanState | None:
         return None
     if len(words) < SCAN_WORDS:
         raise CorruptError("the scan state is too short", words=len(words))
-    return ScanState(*words[:14], words[23])
+    fields = [*words[:14], words[23]]
+    return ScanState(*fields)
 
 
 def date(seconds: int) -> str:

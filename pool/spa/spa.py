@@ -105,15 +105,15 @@ class Spa:
     @cached_property
     def space(self) -> Space:
         """Sizes of the pool and its vdevs, worked out from space maps when first asked for."""
-        from .space import Space
+        from . import space
 
-        return Space(self)
+        return space.Space(self)
 
     def status(self) -> Status:
         """How the pool is."""
-        from .status import Status
+        from . import status
 
-        return Status(self)
+        return status.Status(self)
 
     def properties(self) -> dict[str, PoolProperty]:
         """Pool properties by name, features included, as ``zpool get all`` has them."""
