@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ..dmu.objset import Objset
-from ..dmu.zap import ZapEntry
+from ..dmu.zap import Zap, ZapEntry
 from ..errors import CorruptError, NotFoundError
 from ..ondisk import blkptr
 from ..ondisk.dmutypes import ObjectType
@@ -29,17 +29,30 @@ from ..ondisk.dsl import (
 )
 from .bookmark import Bookmark, bookmarks_of
 from .deadlist import Deadlist
-from .mosobj import entries, is_zap, numbers, object_with_bonus, one_number
+from .mosobj import (
+    Damaged,
+    attempt,
+    entries,
+    is_zap,
+    numbers,
+    object_of,
+    object_with_bonus,
+    one_number,
+    text_of,
+)
 from .resume import ResumeState, resume_state
 
 if TYPE_CHECKING:
     from .dir import DslDir
     from .pool import DslPool
 
+HeadKind = Literal["filesystem", "volume"]
 DatasetKind = Literal["filesystem", "volume", "snapshot"]
 OS_TYPE_ZFS = 2
 OS_TYPE_ZVOL = 3
 RECEIVING = "%recv"
+MASTER_NODE = 1  # object of a file system
+ZVOL_DATA, ZVOL_PROPERTIES = 1, 2  # objects of a volume
 
 
 class DslDataset:
@@ -54,6 +67,7 @@ class DslDataset:
         self.pool = pool
         self.obj = number
         self.dir = directory
+        self._kind: HeadKind | None = None
         dnode = object_with_bonus(pool.mos, number, ObjectType.DSL_DATASET, "dataset")
         self.zapified = is_zap(dnode)
         self.phys: DatasetPhys = decode_dataset(dnode.bonus, dnode.order)
@@ -98,15 +112,24 @@ class DslDataset:
         """What ``zfs list`` calls it."""
         return "snapshot" if self.is_snapshot else self.head_kind
 
-    @cached_property
-    def head_kind(self) -> Literal["filesystem", "volume"]:
+    @property
+    def head_kind(self) -> HeadKind:
         """File system or volume; of a snapshot: what its head is."""
         head = self.dir.head
         if self.is_snapshot and head is not None:
             return head.head_kind
-        if self.is_empty:
-            return "filesystem"
-        return "volume" if self.objset(raw=True).phys.type == OS_TYPE_ZVOL else "filesystem"
+        if self._kind is None:
+            self.learn_kind(OS_TYPE_ZFS if self.is_empty else self.objset(raw=True).type)
+        return self._kind or "filesystem"
+
+    @property
+    def kind_is_known(self) -> bool:
+        """Whether this is a volume can be told without reading."""
+        return self._kind is not None
+
+    def learn_kind(self, objset_type: int) -> None:
+        """Take note of the type of the objset."""
+        self._kind = "volume" if objset_type == OS_TYPE_ZVOL else "filesystem"
 
     # -- content -------------------------------------------------------------------------------------------------
 
@@ -136,6 +159,35 @@ class DslDataset:
             return Objset(self.pool.zio, self.bp, raw=True, name=self.name)
         keys = self.pool.keys.block_keys(self.dir) if self.encrypted else None
         return Objset(self.pool.zio, self.bp, keys, name=self.name)
+
+    @cached_property
+    def created_with(self) -> dict[str, int]:
+        """What is stored in a file system's master node, or in a volume's properties (and its ``volblocksize``).
+
+        Readable without a key. Empty for an empty dataset.
+
+        Raises:
+            CorruptError: the object is not what it has to be, or lacks what it has to have.
+        """
+        if self.is_empty:
+            return {}
+        objset = self.objset(raw=True)
+        volume = self.head_kind == "volume"
+        number, wanted = (
+            (ZVOL_PROPERTIES, ObjectType.ZVOL_PROP) if volume else (MASTER_NODE, ObjectType.MASTER_NODE)
+        )
+        node = object_of(objset, number, f"settings of {self.name}")
+        if node.type != wanted:
+            raise CorruptError(f"object {number} of {self.name} has type {node.type}, not {wanted.value}")
+        found = {
+            text_of(entry.name): entry.values[0] for entry in Zap(node).items() if len(entry.values) == 1
+        }
+        if volume:
+            found["volblocksize"] = object_of(objset, ZVOL_DATA, f"data of {self.name}").datablksz
+        required = "size" if volume else "VERSION"
+        if required not in found:
+            raise CorruptError(f"{self.name} has no {required}", object=number)
+        return found
 
     @property
     def encrypted(self) -> bool:
@@ -187,12 +239,26 @@ class DslDataset:
         """Object number -> short name of a head's snapshots."""
         return {number: name for name, number in self.snapshot_objects.items()}
 
-    def snapshots(self) -> list[DslDataset]:
+    def snapshots(self, *, damaged: Damaged | None = None) -> list[DslDataset]:
         """A head's snapshots, oldest first.
+
+        Args:
+            damaged: if given, it is told of what is wrong, and whatever can be opened by name is given.
 
         Raises:
             CorruptError: the chain and the names disagree.
         """
+        chain = attempt(damaged, self.dir.name, self._chain)
+        if chain is not None:
+            return chain
+        names = attempt(damaged, self.dir.name, self._names) or []
+        opened = [attempt(damaged, f"{self.dir.name}@{name}", self.snapshot, name) for name in names]
+        return sorted((item for item in opened if item is not None), key=lambda item: item.phys.creation_txg)
+
+    def _names(self) -> list[str]:
+        return list(self.snapshot_objects)
+
+    def _chain(self) -> list[DslDataset]:
         chain: list[DslDataset] = []
         step = self.prev
         while step is not None and step.dir is self.dir:

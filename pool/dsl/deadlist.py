@@ -48,7 +48,9 @@ def allocated_size(bps: BpArray) -> U64Array:
     """Sum of the allocated sizes of all copies; 0 for embedded blocks."""
     sizes = blkptr.dva_asize(bps)
     # Of an encrypted block the third address holds salt and IV.
-    secret = blkptr.is_crypt(bps) & (blkptr.level(bps) == 0) & ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
+    secret = (
+        blkptr.is_crypt(bps) & (blkptr.level(bps) == 0) & ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
+    )
     sizes[..., 2] = np.where(secret, np.uint64(0), sizes[..., 2])
     total: U64Array = sizes.sum(axis=-1, dtype=np.uint64)
     return np.where(blkptr.is_embedded(bps), np.uint64(0), total)

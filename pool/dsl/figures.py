@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..dmu.zap import Zap
 from ..errors import CorruptError
-from ..ondisk.dmutypes import ObjectType
 from .accounting import available, ratio, used_breakdown, written
 from .bookmark import Bookmark
 from .crypto import KeyObject
@@ -21,9 +19,6 @@ from .proptable import ENCRYPTION_OFF
 
 Figure = Callable[[DslDataset], "int | str | None"]
 
-MASTER_NODE = 1
-ZVOL_DATA = 1
-ZVOL_PROPERTIES = 2
 #: Master node entries a file system of an old version need not have; then they are 0.
 ZPL_OPTIONAL = (
     "utf8only",
@@ -127,35 +122,23 @@ def _keystatus(dataset: DslDataset) -> int | None:
 
 
 def _zpl(name: str) -> Figure:
-    """An entry of a file system's master node."""
+    """A setting a file system has from its creation."""
 
     def figure(dataset: DslDataset) -> int | None:
         if dataset.head_kind != "filesystem" or dataset.is_empty:
             return None
-        node = dataset.objset(raw=True).dnode(MASTER_NODE)
-        if node.type != ObjectType.MASTER_NODE:
-            raise CorruptError(f"{dataset.name} has no master node", type=node.type)
-        zap = Zap(node)
-        if name not in zap:
-            return 0 if name in ZPL_OPTIONAL else None
-        return zap.get_int(name)
+        return dataset.created_with.get(name, 0 if name in ZPL_OPTIONAL else None)
 
     return figure
 
 
-def _volsize(dataset: DslDataset) -> int | None:
-    if dataset.head_kind != "volume" or dataset.is_empty:
-        return None
-    node = dataset.objset(raw=True).dnode(ZVOL_PROPERTIES)
-    if node.type != ObjectType.ZVOL_PROP:
-        raise CorruptError(f"{dataset.name} has no volume properties", type=node.type)
-    return Zap(node).get_int("size")
+def _volume(name: str) -> Figure:
+    def figure(dataset: DslDataset) -> int | None:
+        if dataset.head_kind != "volume" or dataset.is_empty:
+            return None
+        return dataset.created_with.get(name)
 
-
-def _volblocksize(dataset: DslDataset) -> int | None:
-    if dataset.head_kind != "volume" or dataset.is_empty:
-        return None
-    return dataset.objset(raw=True).dnode(ZVOL_DATA).datablksz
+    return figure
 
 
 #: Of heads and snapshots.
@@ -183,7 +166,7 @@ FIGURES: dict[str, Figure] = {
     "keyguid": _of_key(lambda key: key.guid),
     "ivsetguid": lambda ds: ds.ivset_guid,
     "version": _zpl("VERSION"),
-    "volsize": _volsize,
+    "volsize": _volume("size"),
     **{name: _zpl(name) for name in ZPL_OPTIONAL},
 }
 
@@ -206,7 +189,7 @@ HEAD_FIGURES: dict[str, Figure] = {
     "origin": _origin,
     "prevsnap": _prevsnap,
     "receive_resume_token": _resume_token,
-    "volblocksize": _volblocksize,
+    "volblocksize": _volume("volblocksize"),
     "keyformat": _of_key(lambda key: key.keyformat),
     "pbkdf2salt": _of_key(lambda key: key.salt),
     "pbkdf2iters": _of_key(lambda key: key.iterations),

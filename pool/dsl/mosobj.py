@@ -6,13 +6,32 @@ Names are text: bytes that are not UTF-8 keep their place as lone surrogates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 from ..dmu.dnode import Dnode
 from ..dmu.objset import Objset
 from ..dmu.zap import Zap, ZapEntry
-from ..errors import CorruptError, NotFoundError
+from ..errors import CorruptError, NotFoundError, PoolError
 from ..ondisk.dmutypes import ObjectType, Swap, type_info, type_is_valid
+
+#: Told of a dataset that cannot be read: its name, and why.
+Damaged = Callable[[str, PoolError], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def attempt(
+    damaged: Damaged | None, name: str, work: Callable[P, T], *args: P.args, **options: P.kwargs
+) -> T | None:
+    """Do some reading; if it fails, tell ``damaged`` and give None. Without ``damaged`` the error is raised."""
+    try:
+        return work(*args, **options)
+    except PoolError as error:
+        if damaged is None:
+            raise
+        damaged(name, error)
+        return None
 
 
 def text_of(raw: bytes) -> str:
@@ -34,7 +53,9 @@ def object_of(mos: Objset, number: int, what: str) -> Dnode:
     try:
         return mos.dnode(number)
     except NotFoundError:
-        raise CorruptError(f"object {number} of the MOS is missing ({what})", "the pool is damaged") from None
+        raise CorruptError(
+            f"object {number} of {mos.name or 'an object set'} is missing ({what})", "the pool is damaged"
+        ) from None
 
 
 def object_with_bonus(mos: Objset, number: int, bonustype: ObjectType, what: str) -> Dnode:

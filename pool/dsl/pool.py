@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from ..dmu.bpobj import Bpobj
 from ..dmu.objset import Objset
 from ..errors import CorruptError, LimitError, NotFoundError
+from ..ondisk import blkptr
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dsl import decode_dataset, decode_dir
 from ..zio.reader import Zio
@@ -21,11 +24,12 @@ from .bookmark import Bookmark
 from .crypto import Keystore
 from .dataset import DslDataset
 from .deadlist import Dsize, allocated_size
-from .dir import DEPTH_MAX, DslDir, property_value
-from .mosobj import bytes_of, entries, object_with_bonus, zap_of
+from .dir import DEPTH_MAX, HIDDEN, DslDir, property_value
+from .mosobj import Damaged, attempt, bytes_of, entries, object_with_bonus, zap_of
 
 OBJECT_DIRECTORY = 1
 DEFERRED_FREES = "sync_bplist"
+OS_TYPE_OFFSET = 704  # in an objset block
 SPECIAL = ("$MOS", "$FREE", "$ORIGIN", "$LEAK")
 
 
@@ -183,42 +187,82 @@ class DslPool:
 
     # -- in order ------------------------------------------------------------------------------------------------
 
-    def dirs(self, below: str | None = None, *, hidden: bool = False) -> list[DslDir]:
+    def dirs(
+        self, below: str | None = None, *, hidden: bool = False, damaged: Damaged | None = None
+    ) -> list[DslDir]:
         """Directories in the order of ``zfs list``: by name, byte by byte.
 
         Args:
             below: only this one and what lies below it.
             hidden: also special ones and temporary clones, and what lies below them.
+            damaged: if given, it is told of what cannot be read, and listing goes on; otherwise that is raised.
         """
-        start = self.root if below is None else self.directory_of(below)
         found: list[DslDir] = []
-        todo = [start]
+        todo = [self.root if below is None else self.directory_of(below)]
         while todo:
             step = todo.pop()
             found.append(step)
-            todo += step.children(hidden=hidden)
+            names = attempt(damaged, step.name, _names_of, step) or []
+            for name in names:
+                if hidden or not name.startswith(HIDDEN):
+                    child = attempt(damaged, f"{step.name}/{name}", step.child, name)
+                    todo += [] if child is None else [child]
         return sorted(found, key=lambda item: bytes_of(item.name))
 
+    def heads(
+        self, below: str | None = None, *, hidden: bool = False, damaged: Damaged | None = None
+    ) -> list[DslDataset]:
+        """File systems and volumes in the order of ``zfs list``; arguments as for ``dirs``."""
+        found = []
+        for item in self.dirs(below, hidden=hidden, damaged=damaged):
+            head = attempt(damaged, item.name, _head_of, item)
+            if head is not None:
+                found.append(head)
+        self._learn_kinds(found)
+        return found
+
+    def _learn_kinds(self, heads: list[DslDataset]) -> None:
+        """Read the objset blocks of many heads at once, to know which are volumes."""
+        unknown = [head for head in heads if not head.kind_is_known and not head.is_empty]
+        if len(unknown) < 2:
+            return
+        bps = np.concatenate([head.bp for head in unknown])
+        order = np.where(blkptr.is_little(bps), "<", ">")
+        blocks = self.zio.read(bps, raw=True, errors="collect")
+        for place, head in enumerate(unknown):
+            # One that cannot be read or decoded is left for whoever wants to know its kind: it is an error there.
+            if not blocks.status[place] and len(blocks.block(place)) >= OS_TYPE_OFFSET + 8:
+                word = blocks.block(place)[OS_TYPE_OFFSET : OS_TYPE_OFFSET + 8]
+                head.learn_kind(int.from_bytes(word, "little" if order[place] == "<" else "big"))
+
     def datasets(
-        self, below: str | None = None, *, snapshots: bool = True, hidden: bool = False
+        self,
+        below: str | None = None,
+        *,
+        snapshots: bool = True,
+        hidden: bool = False,
+        damaged: Damaged | None = None,
     ) -> Iterator[DslDataset]:
-        """Heads and their snapshots in the order of ``zfs list``: each head, then its snapshots, oldest first."""
-        for directory in self.dirs(below, hidden=hidden):
-            head = directory.head
-            if head is None:
-                continue
+        """Heads and their snapshots in the order of ``zfs list``: each head, then its snapshots, oldest first.
+
+        Arguments as for ``dirs``.
+        """
+        for head in self.heads(below, hidden=hidden, damaged=damaged):
             yield head
             if snapshots:
-                yield from head.snapshots()
+                yield from head.snapshots(damaged=damaged)
 
-    def everything(self, below: str | None = None) -> Iterator[DslDataset | Bookmark]:
+    def everything(
+        self, below: str | None = None, *, damaged: Damaged | None = None
+    ) -> Iterator[DslDataset | Bookmark]:
         """All heads, snapshots and bookmarks in the order of ``zfs list -t all``."""
         found: list[tuple[bytes, int, DslDataset | Bookmark]] = []
-        for item in self.datasets(below):
+        for item in self.datasets(below, damaged=damaged):
             # A snapshot sorts as its dataset does, right after it, and by age.
             found.append((bytes_of(item.dir.name), len(found), item))
             if not item.is_snapshot:
-                found += [(bytes_of(mark.name), 0, mark) for mark in item.bookmarks()]
+                marks = attempt(damaged, item.name, item.bookmarks) or []
+                found += [(bytes_of(mark.name), 0, mark) for mark in marks]
         yield from (item for _, _, item in sorted(found, key=lambda row: row[:2]))
 
     def special(self) -> dict[str, DslDir]:
@@ -245,3 +289,11 @@ class DslPool:
             name: property_value(entry, f"{name} of {owner}")
             for name, entry in entries(self.mos, number, what)
         }
+
+
+def _names_of(directory: DslDir) -> list[str]:
+    return list(directory.child_objects)
+
+
+def _head_of(directory: DslDir) -> DslDataset | None:
+    return directory.head

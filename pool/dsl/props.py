@@ -83,7 +83,9 @@ class PropertyValue:
     @property
     def source(self) -> str:
         """Where the value comes from, in the words of ``zfs get``."""
-        return f"inherited from {self.inherited_from}" if self.origin is Origin.INHERITED else self.origin.value
+        return (
+            f"inherited from {self.inherited_from}" if self.origin is Origin.INHERITED else self.origin.value
+        )
 
 
 @dataclass(frozen=True, slots=True)
