@@ -78,7 +78,7 @@ def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> memory
             found = search_layout(zio.runner, layout, psize, verify)
             if found is not None:
                 return found.data
-        split = _search_split(zio.tree, layouts, psize, verify)
+        split = search_split(zio.tree, layouts, psize, verify)
         if split is not None:
             return split
     return None
@@ -246,8 +246,15 @@ def _ways(spots: Spots, dva: int, top: int, row: int) -> Iterator[Layout]:
         yield places.layout_of(spots, dva, top, way, np.array([row]))
 
 
-def _search_split(tree: VdevTree, layouts: list[Layout], psize: int, verify: Verify) -> memoryview | None:
-    """A block in several pieces, each with several copies: any combination of copies may be the good one."""
+def search_split(tree: VdevTree, layouts: list[Layout], psize: int, verify: Verify) -> memoryview | None:
+    """A block in several pieces, each with several copies: any combination of copies may be the good one.
+
+    Args:
+        tree: the vdevs whose devices are read.
+        layouts: of the one block, one for each way to read it.
+        psize: its stored size in bytes.
+        verify: tells whether bytes are right.
+    """
     if len(layouts) < 2 or len({len(layout.columns) for layout in layouts}) != 1 or len(layouts[0].columns) < 2:
         return None
     if any(layout.groups["nparity"].any() for layout in layouts):

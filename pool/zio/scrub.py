@@ -24,6 +24,7 @@ from .status import Status, StatusArray
 
 if TYPE_CHECKING:
     from ..vdev.layout import Layout
+    from .places import Spots
     from .reader import Zio
 
 FINE, DAMAGED, LOST = 0, 1, 2
@@ -72,6 +73,7 @@ class _Findings:
     good: Any
     reason: StatusArray
     damage: list[Damage]
+    split: set[int] = field(default_factory=set)  # blocks in several pieces, one of which is wrong
 
     def result(self) -> ScrubResult:
         status = np.where(self.good, FINE, LOST).astype(np.uint8)
@@ -131,6 +133,9 @@ def _examine(zio: Zio, request: Request, index: I64Array, found: _Findings, chec
             for way in range(zio.tree.ways(top, scrub=True)):
                 layout = places.layout_of(spots, dva, top, way, rows, scrub=True)
                 _examine_way(zio, request, index[rows], layout, dva, found, check)
+            for row in rows[np.isin(index[rows], sorted(found.split))].tolist():
+                _blame_pieces(zio, request, int(index[row]), spots, dva, row, found, check)
+            found.split.clear()
 
 
 def _examine_way(
@@ -194,23 +199,61 @@ def _blame(
 ) -> None:
     """Find the columns that make a copy wrong."""
     alone = one_block(layout, row)
-    psize = int(request.psize[i])
+    if not alone.groups["nparity"].any():
+        if len(alone.columns) == 1:
+            _report(zio, found, alone, 0, i, dva, "checksum", count=False)
+        else:
+            found.split.add(i)
+        return
+    verify = _verifier(zio, request, i, check)
+    answer = reconstruct.search_layout(zio.runner, alone, int(request.psize[i]), verify)
+    if answer is None:
+        _report_all(zio, found, alone, i, dva)
+        return
+    found.good[i] = True
+    for number in answer.wrong:
+        kind = "checksum" if alone.columns["parity"][number] < 0 else "parity"
+        _report(zio, found, alone, number, i, dva, kind, count=False)
 
-    def verify(data: memoryview) -> bool:
-        return check(i, data) if check is not None else zio.verified(request, i, data)
 
-    if alone.groups["nparity"].any():
-        answer = reconstruct.search_layout(zio.runner, alone, psize, verify)
-        if answer is not None:
-            found.good[i] = True
-            for number in answer.wrong:
-                kind = "checksum" if alone.columns["parity"][number] < 0 else "parity"
-                _report(zio, found, alone, number, i, dva, kind, count=False)
-            return
-    numbers = [n for n in range(len(alone.columns)) if alone.columns["leaf"][n] >= 0 and alone.columns["stored"][n]]
-    kind = "checksum" if len(numbers) == 1 else "unknown"
-    for number in numbers:
-        _report(zio, found, alone, number, i, dva, kind, count=bool(alone.groups["nparity"].any()))
+def _blame_pieces(
+    zio: Zio,
+    request: Request,
+    i: int,
+    spots: Spots,
+    dva: int,
+    row: int,
+    found: _Findings,
+    check: Check | None,
+) -> None:
+    """Find the wrong pieces of a block of a removed vdev, by combining the ways it can be read."""
+    top = int(spots.top[row, dva])
+    ways = range(zio.tree.ways(top, scrub=True))
+    layouts = [places.layout_of(spots, dva, top, way, np.array([row]), scrub=True) for way in ways]
+    data = reconstruct.search_split(zio.tree, layouts, int(request.psize[i]), _verifier(zio, request, i, check))
+    found.good[i] = found.good[i] or data is not None
+    seen = set()
+    for layout in layouts:
+        if data is None:
+            _report_all(zio, found, layout, i, dva)
+            continue
+        for number in reconstruct.differences(reconstruct.read_groups(zio.tree, layout), data):
+            place = tuple(layout.columns[["leaf", "offset"]][number].tolist())
+            if place not in seen:
+                _report(zio, found, layout, number, i, dva, "checksum", count=False)
+            seen.add(place)
+
+
+def _verifier(zio: Zio, request: Request, i: int, check: Check | None) -> Callable[[memoryview], bool]:
+    if check is None:
+        return lambda data: zio.verified(request, i, data)
+    return lambda data: check(i, data)
+
+
+def _report_all(zio: Zio, found: _Findings, layout: Layout, i: int, dva: int) -> None:
+    """Any of a block's columns may be wrong."""
+    for number in np.flatnonzero((layout.columns["leaf"] >= 0) & (layout.columns["stored"] > 0)).tolist():
+        _report(zio, found, layout, number, i, dva, "unknown", count=bool(layout.groups["nparity"].any()))
 
 
 def one_block(layout: Layout, row: int) -> Layout:

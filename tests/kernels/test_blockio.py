@@ -25,7 +25,8 @@ def columns(*rows):
 
 def job(data, *, groups=1, first=0, mode=blockio.MODE_DATA, flags=0, dest=0, **more):
     record = np.zeros(1, dtype=JOB)
-    record["first"], record["ngroups"], record["mode"], record["flags"], record["dest"] = first, groups, mode, flags, dest
+    record["first"], record["ngroups"], record["dest"] = first, groups, dest
+    record["mode"], record["flags"] = mode, flags
     record["psize"] = record["lsize"] = len(data)
     record["checksum"], record["compress"] = 7, 2
     record["words"] = np.frombuffer(checksum.fletcher4(data), dtype="<u8")

@@ -184,7 +184,7 @@ def salt_in_leaf(leaf: bytes) -> bytes:
     return b""
 
 
-# ---- synthetic pools --------------------------------------------------------------------------------------------------
+# ---- synthetic pools ---------------------------------------------------------------------------------
 
 LEAF_SIZE = 24 << 20
 DATA_SIZE = LEAF_SIZE - (4 << 20) - (512 << 10)
@@ -235,7 +235,8 @@ class Bench:
             layout = self.tree.layout(top, way, [offset], [len(data)], [birth], scrub=True)
             for g, (_, _, nparity, height) in enumerate(layout.groups.tolist()):
                 columns = layout.group_columns(g)
-                parts = [data[c["where"] : c["where"] + c["length"]].ljust(c["length"], b"\0") for c in columns[nparity:]]
+                ranges = columns[["where", "length"]][nparity:].tolist()
+                parts = [data[at : at + size].ljust(size, b"\0") for at, size in ranges]
                 parity = [bytearray(height) for _ in range(nparity)]
                 if nparity:
                     raidz.generate(parts, parity)
@@ -331,7 +332,7 @@ def lzjb(data: bytes) -> bytes:
         for bit in range(8):
             before, seen[data[at : at + 3]] = seen.get(data[at : at + 3], -1), at
             length = 0
-            if 0 <= before and at - before < 1024 and at + 66 < len(data):
+            if before >= 0 and at - before < 1024 and at + 66 < len(data):
                 while length < 66 and data[before + length] == data[at + length]:
                     length += 1
             if length >= 3:

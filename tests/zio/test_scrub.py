@@ -109,7 +109,7 @@ def test_pointers_without_anything_to_read(bench, make):
 
 
 def test_damage_of_a_real_raidz(opened, walk, pools):
-    """Two of six disks were overwritten here and there. The manifest names part of the places; some were healed since."""
+    """Two of six disks were overwritten here and there; the manifest names some of the places, and some were healed."""
     pool = opened("damaged")
     every = walk.every(pool)
     result = pool.zio.scrub(every)
