@@ -1,8 +1,8 @@
 """raidz parity: generation and reconstruction.
 
 The code of OpenZFS's raidz1 to raidz3: GF(2^8) over 0x11d, ``P = sum D_j``, ``Q = sum 2^(n-1-j) D_j``,
-``R = sum 4^(n-1-j) D_j`` for data columns ``D_0 .. D_(n-1)``, 1 to 252 of them. Columns are buffers of bytes, of any
-alignment; all functions release the interpreter lock and may be called from any number of threads.
+``R = sum 4^(n-1-j) D_j`` for data columns ``D_0 .. D_(n-1)``, 1 to 252 of them. Columns are buffers of bytes
+of any alignment. All functions release the interpreter lock and may be called from any number of threads.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,17 +12,25 @@ from typing_extensions import Buffer
 def generate(data: Sequence[Buffer], parity: Sequence[Buffer]) -> None:
     """Fill 1 to 3 parity columns (P, Q, R) from the data columns.
 
-    The parity columns have one length, the height, which is not 0. A data column may be shorter (zero padded), or
-    empty. ValueError: wrong numbers or lengths, a parity column read-only or overlapping another column.
+    The parity columns have one length, the height, which is not 0. A data column may be shorter (zero
+    padded), or empty. ValueError: wrong numbers or lengths, a parity column read-only or overlapping another
+    column.
     """
 
-def reconstruct(columns: Sequence[Buffer], nparity: int, missing: Iterable[int]) -> None:
+def reconstruct(columns: Sequence[Buffer | None], nparity: int, missing: Iterable[int]) -> None:
     """Rebuild the columns numbered in ``missing`` in place from the others.
 
-    ``columns`` are the ``nparity`` parity columns, then the data columns; 1 to ``nparity`` of them, of either kind,
-    may be missing. All columns have their true lengths; the contents of missing ones do not matter. ValueError:
-    as in ``generate``, and for too many missing ones, one named twice, or one that does not exist.
+    ``columns`` are the ``nparity`` parity columns, then the data columns; 1 to ``nparity`` of them, of either
+    kind, may be missing. All have their true lengths; the contents of missing ones do not matter. A missing
+    one that is None is not rebuilt: it is not to be had, and not wanted. ValueError: as in ``generate``, and
+    for too many missing ones, one named twice, or one that does not exist.
     """
+
+def generate_many(data: Buffer, parity: Buffer) -> None:
+    """``generate`` for many stripes: arrays of bytes, stripes x columns x height, C-contiguous."""
+
+def reconstruct_many(columns: Buffer, nparity: int, missing: Iterable[int]) -> None:
+    """``reconstruct`` for many stripes that lack the same columns: one array, stripes x columns x height."""
 
 def implementations() -> tuple[str, ...]:
     """Names of the kernels this machine can run, best first."""
@@ -34,7 +42,8 @@ def implementation() -> str:
     """Name of the kernel in use."""
 
 def select(name: str | None = None) -> str:
-    """Use one kernel from now on in all threads; None: the one named by UBERBLOCK_RAIDZ, or the best. Its name.
+    """Use one kernel from now on, in all threads; None: the one named by UBERBLOCK_RAIDZ, or the best.
 
-    ValueError: unknown name; NotImplementedError: not in this build; RuntimeError: not runnable on this machine.
+    Returns its name. ValueError: no such kernel; NotImplementedError: not in this build; RuntimeError: not
+    runnable on this machine.
     """

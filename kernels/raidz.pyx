@@ -1,6 +1,7 @@
 """raidz parity: generation and reconstruction (the contract is in raidz_impl.h, the types in raidz.pyi).
 
-This file takes buffers apart, checks them, and releases the interpreter lock; it decides nothing about parity.
+This file takes buffers apart, checks them, and releases the interpreter lock; it decides nothing about
+parity.
 """
 
 import os
@@ -9,11 +10,8 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WR
     PyObject_CheckBuffer, PyObject_GetBuffer
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uintptr_t
-from libc.string cimport memset
 
 cdef extern from "raidz_impl.h" nogil:
-    const size_t UB_RAIDZ_MAX_PARITY
-    const size_t UB_RAIDZ_MAX_DATA
     enum:
         MAX_COLUMNS "UB_RAIDZ_MAX_COLUMNS"
         MAX_PARITY "UB_RAIDZ_MAX_PARITY"
@@ -45,29 +43,47 @@ cdef class Columns:
     cdef uint8_t *start[MAX_COLUMNS]
     cdef size_t length[MAX_COLUMNS]
     cdef bint output[MAX_COLUMNS]
+    cdef bint absent[MAX_COLUMNS]
     cdef size_t count
-
-    def __cinit__(self):
-        self.count = 0
 
     def __dealloc__(self):
         cdef size_t i
         for i in range(self.count):
-            PyBuffer_Release(&self.views[i])
+            if not self.absent[i]:
+                PyBuffer_Release(&self.views[i])
 
-    cdef int add(self, object buffer, bint output, str what, size_t index) except -1:
+    cdef int add(self, object buffer, int flags, str what, size_t index) except -1:
         cdef Py_buffer *view = &self.views[self.count]
         if not PyObject_CheckBuffer(buffer):
             raise TypeError(f"{what} {index}: {type(buffer).__name__} is no buffer")
         try:
-            PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE if output else PyBUF_SIMPLE)
+            PyObject_GetBuffer(buffer, view, flags)
         except (BufferError, ValueError) as error:
-            raise ValueError(f"{what} {index}: {'read-only or ' if output else ''}not contiguous ({error})") from None
+            blame = "read-only or not contiguous" if flags & PyBUF_WRITABLE else "not contiguous"
+            raise ValueError(f"{what} {index}: {blame} ({error})") from None
         self.start[self.count] = <uint8_t *>view.buf
         self.length[self.count] = <size_t>view.len
-        self.output[self.count] = output
+        self.output[self.count] = (flags & PyBUF_WRITABLE) != 0
+        self.absent[self.count] = False
         self.count += 1
         return 0
+
+    cdef void add_absent(self):
+        """A column that is not there and not wanted; its length follows from the others."""
+        self.start[self.count] = NULL
+        self.length[self.count] = 0
+        self.output[self.count] = False
+        self.absent[self.count] = True
+        self.count += 1
+
+    cdef void fill_absent(self):
+        """Absent columns are as long as the longest one."""
+        cdef size_t i, height = 0
+        for i in range(self.count):
+            height = max(height, self.length[i])
+        for i in range(self.count):
+            if self.absent[i]:
+                self.length[i] = height
 
     cdef int check_overlaps(self) except -1:
         """No output may share a byte with any other column."""
@@ -108,16 +124,24 @@ def generate(data, parity):
         refuse(UB_RAIDZ_BAD_PARITY, ndata, nparity)
     cdef Columns columns = Columns.__new__(Columns)
     for i in range(nparity):
-        columns.add(parity[i], True, "parity column", i)
+        columns.add(parity[i], PyBUF_WRITABLE, "parity column", i)
         if columns.length[i] != columns.length[0]:
             refuse(UB_RAIDZ_BAD_HEIGHT, ndata, nparity)
     for i in range(ndata):
-        columns.add(data[i], False, "data column", i)
+        columns.add(data[i], PyBUF_SIMPLE, "data column", i)
     columns.check_overlaps()
     with nogil:
         error = ub_raidz_generate(ndata, nparity, <const uint8_t *const *>&columns.start[nparity],
                                   &columns.length[nparity], columns.start, columns.length[0])
     refuse(error, ndata, nparity)
+
+
+cdef int check_width(size_t ncols, size_t nparity) except -1:
+    if nparity < 1 or nparity > MAX_PARITY:
+        refuse(UB_RAIDZ_BAD_PARITY, 0, nparity)
+    if ncols <= nparity or ncols - nparity > MAX_DATA:
+        refuse(UB_RAIDZ_BAD_WIDTH, ncols - nparity if ncols > nparity else 0, nparity)
+    return 0
 
 
 cdef size_t read_missing(object missing, size_t ncols, size_t nparity, unsigned *numbers) except 0:
@@ -138,20 +162,104 @@ def reconstruct(columns, size_t nparity, missing):
     cdef unsigned numbers[MAX_PARITY]
     cdef bint lost
     cdef int error
-    if nparity < 1 or nparity > MAX_PARITY:
-        refuse(UB_RAIDZ_BAD_PARITY, 0, nparity)
-    if ncols <= nparity or ncols - nparity > MAX_DATA:
-        refuse(UB_RAIDZ_BAD_WIDTH, ncols - nparity if ncols > nparity else 0, nparity)
+    check_width(ncols, nparity)
     nmissing = read_missing(missing, ncols, nparity, numbers)
     cdef Columns held = Columns.__new__(Columns)
     for i in range(ncols):
         lost = False
         for m in range(nmissing):
             lost = lost or numbers[m] == i
-        held.add(columns[i], lost, "column", i)
+        if lost and columns[i] is None:
+            held.add_absent()
+        else:
+            held.add(columns[i], PyBUF_WRITABLE if lost else PyBUF_SIMPLE, "column", i)
     held.check_overlaps()
+    held.fill_absent()
     with nogil:
         error = ub_raidz_reconstruct(ncols, nparity, held.start, held.length, numbers, nmissing)
+    refuse(error, ncols - nparity, nparity)
+
+
+cdef class Stack:
+    """Many stripes of one shape in one buffer: stripes x columns x bytes, contiguous."""
+
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, object array, bint output, str what):
+        self.held = False
+        if not PyObject_CheckBuffer(array):
+            raise TypeError(f"{what}: {type(array).__name__} is no buffer")
+        try:
+            PyObject_GetBuffer(array, &self.view, PyBUF_ND | PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if output else 0))
+        except (BufferError, ValueError) as error:
+            raise ValueError(f"{what}: {'read-only or ' if output else ''}not contiguous ({error})") from None
+        self.held = True
+        if self.view.ndim != 3 or self.view.itemsize != 1:
+            raise ValueError(f"{what}: an array of stripes x columns x bytes is wanted")
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef size_t shape(self, int axis) noexcept nogil:
+        return <size_t>self.view.shape[axis]
+
+    cdef void columns(self, size_t stripe, uint8_t **start) noexcept nogil:
+        """The addresses of the columns of one stripe."""
+        cdef size_t c
+        for c in range(self.shape(1)):
+            start[c] = <uint8_t *>self.view.buf + (stripe * self.shape(1) + c) * self.shape(2)
+
+    cdef bint overlaps(self, Stack other) noexcept:
+        cdef uintptr_t a = <uintptr_t>self.view.buf, b = <uintptr_t>other.view.buf
+        return a < b + <size_t>other.view.len and b < a + <size_t>self.view.len
+
+
+def generate_many(data, parity):
+    cdef Stack source = Stack(data, False, "data"), target = Stack(parity, True, "parity")
+    cdef size_t ndata = source.shape(1), nparity = target.shape(1), height = target.shape(2), i
+    cdef const uint8_t *start[MAX_COLUMNS]
+    cdef uint8_t *out[MAX_PARITY]
+    cdef size_t length[MAX_COLUMNS]
+    cdef int error = 0
+    if ndata < 1 or ndata > MAX_DATA:
+        refuse(UB_RAIDZ_BAD_WIDTH, ndata, nparity)
+    if nparity < 1 or nparity > MAX_PARITY:
+        refuse(UB_RAIDZ_BAD_PARITY, ndata, nparity)
+    if source.shape(0) != target.shape(0):
+        raise ValueError(f"{source.shape(0)} stripes of data, {target.shape(0)} of parity")
+    if source.overlaps(target):
+        raise ValueError("the parity overlaps the data")
+    for i in range(ndata):
+        length[i] = source.shape(2)
+    with nogil:
+        for i in range(source.shape(0)):
+            source.columns(i, <uint8_t **>start)
+            target.columns(i, out)
+            error = ub_raidz_generate(ndata, nparity, start, length, out, height)
+            if error:
+                break
+    refuse(error, ndata, nparity)
+
+
+def reconstruct_many(columns, size_t nparity, missing):
+    cdef Stack stack = Stack(columns, True, "columns")
+    cdef size_t ncols = stack.shape(1), nmissing, i
+    cdef uint8_t *start[MAX_COLUMNS]
+    cdef size_t length[MAX_COLUMNS]
+    cdef unsigned numbers[MAX_PARITY]
+    cdef int error = 0
+    check_width(ncols, nparity)
+    nmissing = read_missing(missing, ncols, nparity, numbers)
+    for i in range(ncols):
+        length[i] = stack.shape(2)
+    with nogil:
+        for i in range(stack.shape(0)):
+            stack.columns(i, start)
+            error = ub_raidz_reconstruct(ncols, nparity, start, length, numbers, nmissing)
+            if error:
+                break
     refuse(error, ncols - nparity, nparity)
 
 

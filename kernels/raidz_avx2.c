@@ -1,5 +1,5 @@
 /* raidz with AVX2 on 256-bit vectors: byte shuffles as multiplication tables. */
-#include <immintrin.h>
+#include <x86intrin.h>
 
 #include "raidz_nibble.h"
 
@@ -9,12 +9,15 @@ typedef struct {
 } ub_factor;
 
 #define UB_BYTES 32
-#define UB_GROUP 2
+#define UB_REGISTERS 16
 #define UB_KERNEL ub_raidz_avx2
 #define UB_KERNEL_NAME "avx2"
 
 #define ub_load(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define ub_store(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define ub_stream(p, v) _mm256_stream_si256((__m256i *)(void *)(p), v)
+#define ub_fence() _mm_sfence()
+#define ub_clock() __rdtsc()
 #define ub_zero() _mm256_setzero_si256()
 #define ub_xor(a, b) _mm256_xor_si256(a, b)
 #define ub_xor3(a, b, c) ub_xor(ub_xor(a, b), c)
@@ -54,5 +57,7 @@ static inline __m256i ub_muladd(__m256i acc, __m256i v, const ub_factor *f)
     const __m256i high = _mm256_shuffle_epi8(f->high, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
     return ub_xor3(acc, low, high);
 }
+
+#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

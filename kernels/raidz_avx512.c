@@ -1,5 +1,5 @@
 /* raidz with AVX-512BW on 512-bit vectors: byte shuffles as multiplication tables. */
-#include <immintrin.h>
+#include <x86intrin.h>
 
 #include "raidz_nibble.h"
 
@@ -9,12 +9,15 @@ typedef struct {
 } ub_factor;
 
 #define UB_BYTES 64
-#define UB_GROUP 4
+#define UB_REGISTERS 32
 #define UB_KERNEL ub_raidz_avx512
 #define UB_KERNEL_NAME "avx512"
 
 #define ub_load(p) _mm512_loadu_si512(p)
 #define ub_store(p, v) _mm512_storeu_si512(p, v)
+#define ub_stream(p, v) _mm512_stream_si512((__m512i *)(void *)(p), v)
+#define ub_fence() _mm_sfence()
+#define ub_clock() __rdtsc()
 #define ub_zero() _mm512_setzero_si512()
 #define ub_xor(a, b) _mm512_xor_si512(a, b)
 #define ub_xor3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
@@ -54,5 +57,7 @@ static inline __m512i ub_muladd(__m512i acc, __m512i v, const ub_factor *f)
     const __m512i high = _mm512_shuffle_epi8(f->high, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble));
     return ub_xor3(acc, low, high);
 }
+
+#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

@@ -93,12 +93,11 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    size_t step; /* bytes; both functions take ranges whose length is a multiple of it */
-    /* parity 0 .. p-1 of columns src[0 .. n-1] for bytes from .. to-1; n >= 1 */
-    void (*generate)(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                     size_t to);
-    void (*combine)(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                    size_t to);
+    size_t step; /* bytes; both functions take lengths that are multiples of it, and not 0 */
+    /* parity 0 .. nparity-1 of the columns src[0 .. n-1]; n >= 1 */
+    void (*generate)(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length);
+    /* the plan, with one source at least and one target at least */
+    void (*combine)(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length);
 } ub_raidz_kernel;
 
 extern const ub_raidz_kernel ub_raidz_scalar;
@@ -113,10 +112,10 @@ extern const ub_raidz_kernel ub_raidz_neon;
 const ub_raidz_kernel *ub_raidz_kernel_in_use(void);
 
 /* raidz_matrix.c: the plan that rebuilds the unknown ones among n data columns and p parities.
- * `lost[c]` says what column c (parity first) is; `zero[j]` != 0: data column j is zero, neither source nor
- * target. `sources` and `targets` receive column numbers. At most p columns are lost. */
-void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const uint8_t *zero, ub_raidz_plan *plan,
-                    uint8_t *sources, uint8_t *targets);
+ * `lost[c]` says what column c (parity first) is; a data column with len[j] <= at has ended, is zero, neither
+ * source nor target. `sources` and `targets` receive column numbers. At most p columns are lost. */
+void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
+                    ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets);
 
 /* Arithmetic of the field, exposed for the tests of raidz_matrix.c. */
 uint8_t ub_gf_mul(uint8_t a, uint8_t b);

@@ -114,12 +114,12 @@ static void fill_row(size_t n, size_t p, const uint8_t w[UB_RAIDZ_MAX_PARITY], c
 }
 
 /* Sorts the columns into unknown data X, parities to use U, sources and targets. Returns the size of X. */
-static size_t arrange(size_t n, size_t p, const uint8_t *lost, const uint8_t *zero, ub_raidz_plan *plan,
-                      uint8_t *sources, uint8_t *targets, size_t *x, size_t *u)
+static size_t arrange(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
+                      ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets, size_t *x, size_t *u)
 {
     size_t k = 0, used = 0, nsrc = 0, ntargets = 0, unwanted = lost[0] == UB_RAIDZ_UNWANTED;
     for (size_t j = 0; j < n; j++) {
-        if (zero[j])
+        if (len[j] <= at)
             continue;
         if (lost[p + j])
             x[k++] = j;
@@ -167,11 +167,11 @@ static void weigh_equations(size_t target, size_t n, size_t p, size_t k, const s
         w[target] = 1;
 }
 
-void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const uint8_t *zero, ub_raidz_plan *plan,
-                    uint8_t *sources, uint8_t *targets)
+void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
+                    ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets)
 {
     size_t x[UB_RAIDZ_MAX_PARITY] = {0}, u[UB_RAIDZ_MAX_PARITY] = {0};
-    const size_t k = arrange(n, p, lost, zero, plan, sources, targets, x, u);
+    const size_t k = arrange(n, p, lost, len, at, plan, sources, targets, x, u);
     if (plan->rows == 0)
         return;
     square a, b;

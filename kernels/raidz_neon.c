@@ -9,7 +9,7 @@ typedef struct {
 } ub_factor;
 
 #define UB_BYTES 16
-#define UB_GROUP 4
+#define UB_REGISTERS 32
 #define UB_KERNEL ub_raidz_neon
 #define UB_KERNEL_NAME "neon"
 
@@ -46,5 +46,7 @@ static inline uint8x16_t ub_muladd(uint8x16_t acc, uint8x16_t v, const ub_factor
     const uint8x16_t high = vqtbl1q_u8(f->high, vshrq_n_u8(v, 4));
     return ub_xor3(acc, low, high);
 }
+
+#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

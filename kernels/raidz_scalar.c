@@ -41,13 +41,13 @@ static inline void generate_word(size_t n, size_t p, const uint8_t *const *src, 
         memcpy(dst[i] + at, &sum[i], bytes);
 }
 
-static void generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                     size_t to)
+static void generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t length)
 {
-    for (; to - from >= 8; from += 8)
-        generate_word(n, p, src, dst, from, 8);
-    if (from < to)
-        generate_word(n, p, src, dst, from, to - from);
+    const size_t body = length - length % 8;
+    for (size_t at = 0; at < body; at += 8)
+        generate_word(n, p, src, dst, at, 8);
+    if (body < length)
+        generate_word(n, p, src, dst, body, length - body);
 }
 
 /* The sum of c_s * x_s over all sources, with one plain sum for each bit of the coefficients, and the powers
@@ -82,13 +82,13 @@ static inline void combine_word(const ub_raidz_plan *plan, const uint8_t *const 
         memcpy(dst[plan->rows] + at, &folded, bytes);
 }
 
-static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                    size_t to)
+static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length)
 {
-    for (; to - from >= 8; from += 8)
-        combine_word(plan, src, dst, from, 8);
-    if (from < to)
-        combine_word(plan, src, dst, from, to - from);
+    const size_t body = length - length % 8;
+    for (size_t at = 0; at < body; at += 8)
+        combine_word(plan, src, dst, at, 8);
+    if (body < length)
+        combine_word(plan, src, dst, body, length - body);
 }
 
 const ub_raidz_kernel ub_raidz_scalar = {"scalar", 1, generate, combine};

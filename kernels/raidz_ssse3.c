@@ -1,5 +1,5 @@
 /* raidz with SSSE3 on 128-bit vectors: byte shuffles as multiplication tables. */
-#include <immintrin.h>
+#include <x86intrin.h>
 
 #include "raidz_nibble.h"
 
@@ -9,12 +9,15 @@ typedef struct {
 } ub_factor;
 
 #define UB_BYTES 16
-#define UB_GROUP 2
+#define UB_REGISTERS 16
 #define UB_KERNEL ub_raidz_ssse3
 #define UB_KERNEL_NAME "ssse3"
 
 #define ub_load(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
 #define ub_store(p, v) _mm_storeu_si128((__m128i *)(void *)(p), v)
+#define ub_stream(p, v) _mm_stream_si128((__m128i *)(void *)(p), v)
+#define ub_fence() _mm_sfence()
+#define ub_clock() __rdtsc()
 #define ub_zero() _mm_setzero_si128()
 #define ub_xor(a, b) _mm_xor_si128(a, b)
 #define ub_xor3(a, b, c) ub_xor(ub_xor(a, b), c)
@@ -54,5 +57,7 @@ static inline __m128i ub_muladd(__m128i acc, __m128i v, const ub_factor *f)
     const __m128i high = _mm_shuffle_epi8(f->high, _mm_and_si128(_mm_srli_epi16(v, 4), nibble));
     return ub_xor3(acc, low, high);
 }
+
+#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

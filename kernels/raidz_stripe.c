@@ -21,7 +21,8 @@ static size_t next_end(size_t n, const size_t *len, size_t at, size_t height)
     return end;
 }
 
-static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t height)
+/* Checks the numbers and lengths; `full` receives how far every data column reaches. */
+static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t height, size_t *full)
 {
     if (ndata < 1 || ndata > UB_RAIDZ_MAX_DATA)
         return UB_RAIDZ_BAD_WIDTH;
@@ -29,10 +30,13 @@ static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t h
         return UB_RAIDZ_BAD_PARITY;
     if (height == 0)
         return UB_RAIDZ_BAD_HEIGHT;
-    for (size_t j = 0; j < ndata; j++)
-        if (len[j] > height)
-            return UB_RAIDZ_BAD_LENGTH;
-    return UB_RAIDZ_OK;
+    size_t shortest = height, longest = 0;
+    for (size_t j = 0; j < ndata; j++) {
+        shortest = len[j] < shortest ? len[j] : shortest;
+        longest = len[j] > longest ? len[j] : longest;
+    }
+    *full = shortest;
+    return longest > height ? UB_RAIDZ_BAD_LENGTH : UB_RAIDZ_OK;
 }
 
 /* --- generation ------------------------------------------------------------------------------------------ */
@@ -42,9 +46,16 @@ static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, co
 {
     const size_t body = length - length % kernel->step;
     if (body > 0)
-        kernel->generate(n, p, src, dst, 0, body);
-    if (body < length)
-        ub_raidz_scalar.generate(n, p, src, dst, body, length);
+        kernel->generate(n, p, src, dst, body);
+    if (body == length)
+        return;
+    const uint8_t *tail_src[UB_RAIDZ_MAX_DATA];
+    uint8_t *tail_dst[UB_RAIDZ_MAX_PARITY];
+    for (size_t j = 0; j < n; j++)
+        tail_src[j] = src[j] + body;
+    for (size_t i = 0; i < p; i++)
+        tail_dst[i] = dst[i] + body;
+    ub_raidz_scalar.generate(n, p, tail_src, tail_dst, length - body);
 }
 
 /* A piece at `at` where some columns have ended. Leading ones drop out of Horner's scheme, others count as
@@ -75,14 +86,11 @@ static size_t generate_ragged(const ub_raidz_kernel *kernel, size_t n, size_t p,
 int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
                       uint8_t *const *parity, size_t height)
 {
-    const int bad = check_shape(ndata, nparity, len, height);
+    size_t full;
+    const int bad = check_shape(ndata, nparity, len, height, &full);
     if (bad)
         return bad;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();
-    size_t full = height; /* as far as every column reaches */
-    for (size_t j = 0; j < ndata; j++)
-        if (len[j] < full)
-            full = len[j];
     if (full > 0)
         generate_piece(kernel, ndata, nparity, data, parity, full);
     for (size_t at = full; at < height;) {
@@ -100,9 +108,16 @@ static void combine_piece(const ub_raidz_kernel *kernel, const ub_raidz_plan *pl
 {
     const size_t body = length - length % kernel->step;
     if (body > 0)
-        kernel->combine(plan, src, dst, 0, body);
-    if (body < length)
-        ub_raidz_scalar.combine(plan, src, dst, body, length);
+        kernel->combine(plan, src, dst, body);
+    if (body == length)
+        return;
+    const uint8_t *tail_src[UB_RAIDZ_MAX_COLUMNS];
+    uint8_t *tail_dst[UB_RAIDZ_MAX_PARITY];
+    for (size_t s = 0; s < plan->nsrc; s++)
+        tail_src[s] = src[s] + body;
+    for (size_t k = 0; k < plan->rows + (size_t)plan->fold; k++)
+        tail_dst[k] = dst[k] + body;
+    ub_raidz_scalar.combine(plan, tail_src, tail_dst, length - body);
 }
 
 /* Rebuilds bytes at .. end-1 of the lost columns, between two column ends. */
@@ -110,13 +125,11 @@ static void reconstruct_piece(const ub_raidz_kernel *kernel, size_t n, size_t p,
                               const size_t *len, const uint8_t *lost, size_t at, size_t end)
 {
     ub_raidz_plan plan;
-    uint8_t zero[UB_RAIDZ_MAX_DATA], sources[UB_RAIDZ_MAX_COLUMNS], targets[UB_RAIDZ_MAX_PARITY];
+    uint8_t sources[UB_RAIDZ_MAX_COLUMNS], targets[UB_RAIDZ_MAX_PARITY];
     const uint8_t *src[UB_RAIDZ_MAX_COLUMNS];
     uint8_t *dst[UB_RAIDZ_MAX_PARITY];
 
-    for (size_t j = 0; j < n; j++)
-        zero[j] = len[p + j] <= at;
-    ub_raidz_solve(n, p, lost, zero, &plan, sources, targets);
+    ub_raidz_solve(n, p, lost, len + p, at, &plan, sources, targets);
     const size_t ntargets = plan.rows + (size_t)plan.fold;
     for (size_t k = 0; k < ntargets; k++)
         dst[k] = cols[targets[k]] + at;
@@ -135,10 +148,12 @@ static int check_missing(size_t ncols, size_t nparity, uint8_t *const *cols, con
 {
     if (nmissing < 1 || nmissing > nparity)
         return UB_RAIDZ_BAD_MISSING;
+    memset(lost, UB_RAIDZ_KNOWN, ncols);
     for (size_t m = 0; m < nmissing; m++) {
-        if (missing[m] >= ncols || lost[missing[m]])
+        const unsigned c = missing[m];
+        if (c >= ncols || lost[c])
             return UB_RAIDZ_BAD_MISSING;
-        lost[missing[m]] = cols[missing[m]] == NULL ? UB_RAIDZ_UNWANTED : UB_RAIDZ_LOST;
+        lost[c] = cols[c] == NULL ? UB_RAIDZ_UNWANTED : UB_RAIDZ_LOST;
     }
     return UB_RAIDZ_OK;
 }
@@ -146,13 +161,14 @@ static int check_missing(size_t ncols, size_t nparity, uint8_t *const *cols, con
 int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
                          const unsigned *missing, size_t nmissing)
 {
-    uint8_t lost[UB_RAIDZ_MAX_COLUMNS] = {0};
+    uint8_t lost[UB_RAIDZ_MAX_COLUMNS];
+    size_t full;
     if (nparity < 1 || nparity > UB_RAIDZ_MAX_PARITY)
         return UB_RAIDZ_BAD_PARITY;
     if (ncols <= nparity)
         return UB_RAIDZ_BAD_WIDTH;
     const size_t ndata = ncols - nparity, height = len[0];
-    int bad = check_shape(ndata, nparity, len + nparity, height);
+    int bad = check_shape(ndata, nparity, len + nparity, height, &full);
     for (size_t i = 1; i < nparity && !bad; i++)
         if (len[i] != height)
             bad = UB_RAIDZ_BAD_HEIGHT;
@@ -161,10 +177,9 @@ int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, con
     if (bad)
         return bad;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();
-    for (size_t at = 0; at < height;) {
-        const size_t end = next_end(ndata, len + nparity, at, height);
+    for (size_t at = 0, end; at < height; at = end) {
+        end = at < full ? full : next_end(ndata, len + nparity, at, height);
         reconstruct_piece(kernel, ndata, nparity, cols, len, lost, at, end);
-        at = end;
     }
     return UB_RAIDZ_OK;
 }

@@ -1,20 +1,23 @@
 /* The two kernels, written once for every vector instruction set.
  *
- * The including file defines, for vectors of UB_BYTES bytes:
+ * The including file defines, for vectors of UB_BYTES bytes, of which the processor holds UB_REGISTERS:
  *     ub_vec, ub_load(p), ub_store(p, v), ub_zero(), ub_xor(a, b), ub_xor3(a, b, c)
  *     ub_horner2(q, a), ub_horner4(r, a) 2q + a and 4r + a
  *     ub_factor, ub_factor_set(f, c)     a constant made ready for multiplication
- *     ub_muladd(acc, v, f)               acc + f * v
- *     UB_GROUP                           vectors of one column held in registers at a time
+ *     ub_muladd(acc, v, f)               acc + f v
+ *     ub_muladd2(acc, v, f, w, h)        acc + f v + h w
  *     UB_KERNEL, UB_KERNEL_NAME          the ub_raidz_kernel to define, and its name
- * Where multiplication by any constant costs the same, it defines UB_PAIRS and ub_mul2(v), ub_mul4(v),
+ * Where multiplication by a constant is one instruction it defines UB_PAIRS and ub_mul2(v), ub_mul4(v),
  * ub_mul16(v): columns are then taken in pairs, Q = 4Q + 2a + b and R = 16R + 4a + b, which halves the
  * additions and the length of the chain. Where ub_horner2 and ub_horner4 are cheaper with a constant added,
- * it defines UB_BIAS: the sums of Q and R carry it from the first column to the last.
+ * it defines UB_BIAS: the sums of Q and R carry it from the first column to the last. Where the processor
+ * has them it defines
+ *     ub_clock()                         a counter that costs next to nothing and runs at 2 to 4 GHz
+ *     ub_stream(p, v), ub_fence()        a store past the caches (p is aligned), and what ends a series
  *
- * Each byte of each column is loaded once. A group of UB_GROUP vectors is the unit: all columns are walked
- * for it with the sums in registers. While at least UB_AHEAD bytes follow, the line that far ahead is
- * prefetched in every column: with a dozen streams the hardware prefetchers of today's processors lose track.
+ * Each byte of each column is loaded once: for a group of vectors all columns are walked, with the sums in
+ * registers. How best to fetch them depends on where the columns are, in a cache or in memory, which nobody
+ * can tell beforehand; so the kernel watches its own pace and changes its manner on the way (ub_pace).
  */
 #include "raidz_impl.h"
 
@@ -24,215 +27,375 @@
 #else
 #define UB_UNROLL _Pragma("GCC unroll 16")
 #endif
-#define UB_STEP ((size_t)UB_GROUP * UB_BYTES)
-#ifndef UB_AHEAD
-#define UB_AHEAD ((size_t)1024)
+#ifndef ub_stream
+#define ub_stream(p, v) ub_store(p, v)
+#define ub_fence() (void)0
 #endif
+
+#define UB_GROUP 4 /* vectors of one column, at most */
+#define UB_STEP ((size_t)UB_GROUP * UB_BYTES)
 #define UB_LINE 64
 
-UB_INLINE void ub_group_prefetch(const uint8_t *p)
+/* --- pace ------------------------------------------------------------------------------------------------ */
+
+/* The manners of walking, from the beginning to columns that lie in memory. The numbers below were measured on
+ * one processor and agree with figures of another; a wrong guess costs time, never a byte. */
+enum {
+    UB_START, /* unknown yet; small groups, which wait less where columns come from memory */
+    UB_NEAR,  /* columns in a cache: large groups, nothing else, for a prefetch takes the place of a load */
+    UB_FAR, /* columns in memory: small groups, and every line asked for well ahead, into the second level */
+    UB_BEYOND, /* the same, and results stored past the caches, where they are large and the columns few */
+};
+
+enum {
+    UB_AHEAD = 1024,          /* bytes between a prefetch and the load */
+    UB_FIRST = 1024,          /* bytes of each column before the first look at the clock */
+    UB_TILE = 4096,           /* bytes of each column between two looks */
+    UB_SMALL = 32768,         /* bytes of all columns that are not worth a look */
+    UB_FAR_BELOW = 11,        /* bytes a tick: slower is far */
+    UB_NEAR_ABOVE = 14,       /* once far: faster is near again */
+    UB_BEYOND_HEIGHT = 16384, /* bytes of each column, from which on results may be stored past the caches */
+    UB_BEYOND_COLUMNS =
+        15, /* with more columns, stores past the caches and loads get into each other's way */
+};
+
+/* Results need to go past the caches only where memory is the limit, not multiplication. */
+#ifdef UB_PAIRS
+#define UB_MULTIPLIES_FAST 1
+#else
+#define UB_MULTIPLIES_FAST 0
+#endif
+
+typedef struct {
+    int mode;
+    int far; /* the mode for columns in memory */
+    size_t tile;
+    uint64_t since;
+} ub_pace;
+
+UB_INLINE void ub_pace_start(ub_pace *pace, size_t columns, size_t targets, uint8_t *const *dst,
+                             size_t length, const int may_stream)
 {
-    UB_UNROLL
-    for (size_t b = 0; b < UB_STEP; b += UB_LINE)
-        __builtin_prefetch(p + UB_AHEAD + b, 0, 3);
+    pace->mode = UB_START;
+    pace->far = UB_FAR;
+    pace->tile = length;
+    pace->since = 0;
+#ifdef ub_clock
+    if (length * columns <= UB_SMALL)
+        return;
+    pace->tile = UB_FIRST;
+    if (may_stream && length >= UB_BEYOND_HEIGHT && columns + targets <= UB_BEYOND_COLUMNS) {
+        uintptr_t low = 0;
+        for (size_t k = 0; k < targets; k++)
+            low |= (uintptr_t)dst[k];
+        if (low % UB_BYTES == 0)
+            pace->far = UB_BEYOND;
+    }
+    pace->since = ub_clock();
+#else
+    (void)columns, (void)targets, (void)dst, (void)may_stream;
+    if (length * columns > UB_SMALL)
+        pace->mode = UB_NEAR;
+#endif
 }
 
-UB_INLINE void ub_group_load(ub_vec v[UB_GROUP], const uint8_t *p, const int ahead)
+/* After `bytes` bytes of all columns. */
+UB_INLINE void ub_pace_next(ub_pace *pace, size_t bytes)
 {
-    if (ahead)
-        ub_group_prefetch(p);
+#ifdef ub_clock
+    const uint64_t now = ub_clock();
+    const uint64_t least = pace->mode <= UB_NEAR ? UB_FAR_BELOW : UB_NEAR_ABOVE;
+    pace->mode = (now - pace->since) * least > bytes ? pace->far : UB_NEAR;
+    pace->tile = UB_TILE;
+    pace->since = now;
+#else
+    (void)pace, (void)bytes;
+#endif
+}
+
+UB_INLINE void ub_pace_end(const ub_pace *pace)
+{
+    if (pace->far == UB_BEYOND)
+        ub_fence();
+}
+
+/* --- groups ---------------------------------------------------------------------------------------------- */
+
+/* Vectors in a group, for a number of sums that take part in multiplication. A prefetch is for whole lines. */
+UB_INLINE int ub_group(const int mode, const int multiplied)
+{
+    const int full = UB_REGISTERS < 32 && multiplied > 1 ? UB_GROUP / 2 : UB_GROUP;
+    const int line = (UB_LINE + UB_BYTES - 1) / UB_BYTES;
+    if (mode == UB_START || mode == UB_FAR)
+        return full / 2 > line ? full / 2 : line;
+    return full;
+}
+
+UB_INLINE void ub_group_load(ub_vec v[UB_GROUP], const uint8_t *p, size_t ahead, const int g, const int mode)
+{
+    if (mode == UB_FAR || mode == UB_BEYOND) {
+        /* with groups of two lines and more, the processor fetches every other line by itself */
+        const size_t stride = mode == UB_FAR ? UB_LINE : 2 * UB_LINE;
+        UB_UNROLL
+        for (size_t b = 0; b < (size_t)g * UB_BYTES; b += stride)
+            __builtin_prefetch(p + ahead + b, 0, 2);
+    }
     UB_UNROLL
-    for (int i = 0; i < UB_GROUP; i++)
+    for (int i = 0; i < g; i++)
         v[i] = ub_load(p + (size_t)i * UB_BYTES);
 }
 
-UB_INLINE void ub_group_store(uint8_t *p, const ub_vec v[UB_GROUP])
+UB_INLINE void ub_group_store(uint8_t *p, const ub_vec v[UB_GROUP], const int g, const int mode)
 {
     UB_UNROLL
-    for (int i = 0; i < UB_GROUP; i++)
-        ub_store(p + (size_t)i * UB_BYTES, v[i]);
+    for (int i = 0; i < g; i++) {
+        if (mode == UB_BEYOND)
+            ub_stream(p + (size_t)i * UB_BYTES, v[i]);
+        else
+            ub_store(p + (size_t)i * UB_BYTES, v[i]);
+    }
 }
 
 /* --- generation ------------------------------------------------------------------------------------------ */
 
+typedef struct {
+    ub_vec p[UB_GROUP], q[UB_GROUP], r[UB_GROUP];
+} ub_sums;
+
 /* Puts the constant into the sums, or takes it out again. */
-UB_INLINE void ub_group_bias(ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP], const int p)
+UB_INLINE void ub_bias(ub_sums *sums, const int nparity, const int g)
 {
 #ifdef UB_BIAS
     UB_UNROLL
-    for (int i = 0; i < UB_GROUP; i++) {
-        if (p > 1)
-            Q[i] = ub_xor(Q[i], UB_BIAS);
-        if (p > 2)
-            R[i] = ub_xor(R[i], UB_BIAS);
+    for (int i = 0; i < g; i++) {
+        if (nparity > 1)
+            sums->q[i] = ub_xor(sums->q[i], UB_BIAS);
+        if (nparity > 2)
+            sums->r[i] = ub_xor(sums->r[i], UB_BIAS);
     }
 #else
-    (void)Q, (void)R, (void)p;
+    (void)sums, (void)nparity, (void)g;
 #endif
 }
 
-UB_INLINE void ub_horner_one(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP],
-                             const ub_vec a[UB_GROUP], const int p)
+UB_INLINE void ub_horner(ub_sums *sums, const ub_vec a[UB_GROUP], const int nparity, const int g)
 {
     UB_UNROLL
-    for (int i = 0; i < UB_GROUP; i++) {
-        P[i] = ub_xor(P[i], a[i]);
-        if (p > 1)
-            Q[i] = ub_horner2(Q[i], a[i]);
-        if (p > 2)
-            R[i] = ub_horner4(R[i], a[i]);
+    for (int i = 0; i < g; i++) {
+        sums->p[i] = ub_xor(sums->p[i], a[i]);
+        if (nparity > 1)
+            sums->q[i] = ub_horner2(sums->q[i], a[i]);
+        if (nparity > 2)
+            sums->r[i] = ub_horner4(sums->r[i], a[i]);
     }
 }
 
-UB_INLINE void ub_horner_two(ub_vec P[UB_GROUP], ub_vec Q[UB_GROUP], ub_vec R[UB_GROUP],
-                             const ub_vec a[UB_GROUP], const ub_vec b[UB_GROUP], const int p)
+UB_INLINE void ub_horner_pair(ub_sums *sums, const ub_vec a[UB_GROUP], const ub_vec b[UB_GROUP],
+                              const int nparity, const int g)
 {
 #ifdef UB_PAIRS
     UB_UNROLL
-    for (int i = 0; i < UB_GROUP; i++) {
-        P[i] = ub_xor3(P[i], a[i], b[i]);
-        if (p > 1)
-            Q[i] = ub_xor3(ub_mul4(Q[i]), ub_mul2(a[i]), b[i]);
-        if (p > 2)
-            R[i] = ub_xor3(ub_mul16(R[i]), ub_mul4(a[i]), b[i]);
+    for (int i = 0; i < g; i++) {
+        sums->p[i] = ub_xor3(sums->p[i], a[i], b[i]);
+        if (nparity > 1)
+            sums->q[i] = ub_xor3(ub_mul4(sums->q[i]), ub_mul2(a[i]), b[i]);
+        if (nparity > 2)
+            sums->r[i] = ub_xor3(ub_mul16(sums->r[i]), ub_mul4(a[i]), b[i]);
     }
 #else
-    ub_horner_one(P, Q, R, a, p);
-    ub_horner_one(P, Q, R, b, p);
+    ub_horner(sums, a, nparity, g);
+    ub_horner(sums, b, nparity, g);
 #endif
 }
 
-UB_INLINE void ub_generate_range(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                                 size_t to, const int p, const int ahead)
+/* Bytes from .. to-1; the columns reach to `last`. */
+UB_INLINE void ub_generate_tile(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from,
+                                size_t to, size_t last, const int nparity, const int mode)
 {
-    for (size_t at = from; at < to; at += UB_STEP) {
-        ub_vec P[UB_GROUP], Q[UB_GROUP], R[UB_GROUP], a[UB_GROUP], b[UB_GROUP];
-        ub_group_load(P, src[0] + at, ahead);
+    const int g = ub_group(mode, nparity - 1);
+    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES) {
+        const size_t ahead = at + UB_AHEAD < last ? UB_AHEAD : 0;
+        ub_sums sums;
+        ub_vec a[UB_GROUP], b[UB_GROUP];
+        ub_group_load(sums.p, src[0] + at, ahead, g, mode);
         UB_UNROLL
-        for (int i = 0; i < UB_GROUP; i++)
-            Q[i] = R[i] = P[i];
-        ub_group_bias(Q, R, p);
+        for (int i = 0; i < g; i++)
+            sums.q[i] = sums.r[i] = sums.p[i];
+        ub_bias(&sums, nparity, g);
         size_t j = 1;
         if (n % 2 == 0) {
-            ub_group_load(a, src[1] + at, ahead);
-            ub_horner_one(P, Q, R, a, p);
-            j = 2;
+            ub_group_load(a, src[j++] + at, ahead, g, mode);
+            ub_horner(&sums, a, nparity, g);
         }
         for (; j < n; j += 2) {
-            ub_group_load(a, src[j] + at, ahead);
-            ub_group_load(b, src[j + 1] + at, ahead);
-            ub_horner_two(P, Q, R, a, b, p);
+            ub_group_load(a, src[j] + at, ahead, g, mode);
+            ub_group_load(b, src[j + 1] + at, ahead, g, mode);
+            ub_horner_pair(&sums, a, b, nparity, g);
         }
-        ub_group_bias(Q, R, p);
-        ub_group_store(dst[0] + at, P);
-        if (p > 1)
-            ub_group_store(dst[1] + at, Q);
-        if (p > 2)
-            ub_group_store(dst[2] + at, R);
+        ub_bias(&sums, nparity, g);
+        ub_group_store(dst[0] + at, sums.p, g, mode);
+        if (nparity > 1)
+            ub_group_store(dst[1] + at, sums.q, g, mode);
+        if (nparity > 2)
+            ub_group_store(dst[2] + at, sums.r, g, mode);
     }
 }
 
-UB_INLINE void ub_generate_all(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                               size_t to, const int p)
+UB_INLINE void ub_generate_parity(size_t n, const uint8_t *const *src, uint8_t *const *dst, size_t length,
+                                  const int nparity)
 {
-    size_t near = to - from > UB_AHEAD ? to - (UB_AHEAD + UB_STEP - 1) / UB_STEP * UB_STEP : from;
-    if (near > from)
-        ub_generate_range(n, src, dst, from, near, p, 1);
-    else
-        near = from;
-    ub_generate_range(n, src, dst, near, to, p, 0);
+    ub_pace pace;
+    ub_pace_start(&pace, n, (size_t)nparity, dst, length, UB_MULTIPLIES_FAST || nparity == 1);
+    for (size_t at = 0, end; at < length; at = end) {
+        end = length - at > pace.tile ? at + pace.tile : length;
+        if (pace.mode == UB_START)
+            ub_generate_tile(n, src, dst, at, end, length, nparity, UB_START);
+        else if (pace.mode == UB_NEAR)
+            ub_generate_tile(n, src, dst, at, end, length, nparity, UB_NEAR);
+        else if (pace.mode == UB_FAR)
+            ub_generate_tile(n, src, dst, at, end, length, nparity, UB_FAR);
+        else
+            ub_generate_tile(n, src, dst, at, end, length, nparity, UB_BEYOND);
+        if (end < length)
+            ub_pace_next(&pace, (end - at) * n);
+    }
+    ub_pace_end(&pace);
 }
 
-static void ub_generate(size_t n, size_t p, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                        size_t to)
+static void ub_generate(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst,
+                        size_t length)
 {
-    if (p == 1)
-        ub_generate_all(n, src, dst, from, to, 1);
-    else if (p == 2)
-        ub_generate_all(n, src, dst, from, to, 2);
+    if (nparity == 1)
+        ub_generate_parity(n, src, dst, length, 1);
+    else if (nparity == 2)
+        ub_generate_parity(n, src, dst, length, 2);
     else
-        ub_generate_all(n, src, dst, from, to, 3);
+        ub_generate_parity(n, src, dst, length, 3);
 }
 
 /* --- linear combination ---------------------------------------------------------------------------------- */
 
-UB_INLINE void ub_combine_add(ub_vec acc[][UB_GROUP], const ub_vec v[UB_GROUP], const ub_factor *f,
-                              const int rows)
+typedef struct {
+    ub_vec row[UB_RAIDZ_MAX_ROWS][UB_GROUP], plain[UB_GROUP];
+} ub_targets;
+
+UB_INLINE void ub_add(ub_targets *sums, const ub_vec v[UB_GROUP], const ub_factor *f, const int rows,
+                      const int plain, const int g)
 {
+    UB_UNROLL
+    for (int i = 0; i < g; i++) {
+        if (plain)
+            sums->plain[i] = ub_xor(sums->plain[i], v[i]);
+    }
     UB_UNROLL
     for (int k = 0; k < rows; k++) {
         UB_UNROLL
-        for (int i = 0; i < UB_GROUP; i++)
-            acc[k][i] = ub_muladd(acc[k][i], v[i], &f[k]);
+        for (int i = 0; i < g; i++)
+            sums->row[k][i] = ub_muladd(sums->row[k][i], v[i], &f[k]);
     }
 }
 
-UB_INLINE void ub_combine_range(const ub_raidz_plan *plan, const ub_factor *factors,
-                                const uint8_t *const *src, uint8_t *const *dst, size_t from, size_t to,
-                                const int rows, const int fold, const int ahead)
+UB_INLINE void ub_add_pair(ub_targets *sums, const ub_vec v[UB_GROUP], const ub_vec w[UB_GROUP],
+                           const ub_factor *f, const int rows, const int plain, const int g)
 {
-    const size_t nsrc = plan->nsrc, nxor = fold ? plan->nxor : 0, nchain = plan->nchain;
-    for (size_t at = from; at < to; at += UB_STEP) {
-        ub_vec acc[UB_RAIDZ_MAX_ROWS][UB_GROUP], x[UB_GROUP], v[UB_GROUP];
+    UB_UNROLL
+    for (int i = 0; i < g; i++) {
+        if (plain)
+            sums->plain[i] = ub_xor3(sums->plain[i], v[i], w[i]);
+    }
+    UB_UNROLL
+    for (int k = 0; k < rows; k++) {
         UB_UNROLL
-        for (int i = 0; i < UB_GROUP; i++)
-            acc[0][i] = acc[1][i] = x[i] = ub_zero();
-        const ub_factor *f = factors;
-        size_t s = 0;
-        for (; s < nxor; s++, f += rows) {
-            ub_group_load(v, src[s] + at, ahead);
-            UB_UNROLL
-            for (int i = 0; i < UB_GROUP; i++)
-                x[i] = ub_xor(x[i], v[i]);
-            ub_combine_add(acc, v, f, rows);
-        }
-        for (; s < nsrc; s++, f += rows) {
-            ub_group_load(v, src[s] + at, ahead);
-            ub_combine_add(acc, v, f, rows);
-        }
+        for (int i = 0; i < g; i++)
+            sums->row[k][i] = ub_muladd2(sums->row[k][i], v[i], &f[k], w[i], &f[rows + k]);
+    }
+}
+
+/* Adds the sources s .. end-1 to the rows, and to the plain sum if `plain`. */
+UB_INLINE void ub_add_sources(ub_targets *sums, const ub_factor *factors, const uint8_t *const *src, size_t s,
+                              size_t end, size_t at, size_t ahead, const int rows, const int plain,
+                              const int mode)
+{
+    const int g = ub_group(mode, rows);
+    const ub_factor *f = factors + s * (size_t)rows;
+    ub_vec v[UB_GROUP], w[UB_GROUP];
+    if ((end - s) % 2) {
+        ub_group_load(v, src[s] + at, ahead, g, mode);
+        ub_add(sums, v, f, rows, plain, g);
+        s++, f += rows;
+    }
+    for (; s < end; s += 2, f += 2 * rows) {
+        ub_group_load(v, src[s] + at, ahead, g, mode);
+        ub_group_load(w, src[s + 1] + at, ahead, g, mode);
+        ub_add_pair(sums, v, w, f, rows, plain, g);
+    }
+}
+
+UB_INLINE void ub_combine_tile(const ub_raidz_plan *plan, const ub_factor *factors, const uint8_t *const *src,
+                               uint8_t *const *dst, size_t from, size_t to, size_t last, const int rows,
+                               const int fold, const int mode)
+{
+    const int g = ub_group(mode, rows);
+    const size_t nxor = fold ? plan->nxor : 0;
+    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES) {
+        const size_t ahead = at + UB_AHEAD < last ? UB_AHEAD : 0;
+        ub_targets sums;
+        UB_UNROLL
+        for (int i = 0; i < g; i++)
+            sums.row[0][i] = sums.row[1][i] = sums.plain[i] = ub_zero();
+        if (fold)
+            ub_add_sources(&sums, factors, src, 0, nxor, at, ahead, rows, 1, mode);
+        ub_add_sources(&sums, factors, src, nxor, plan->nsrc, at, ahead, rows, 0, mode);
         UB_UNROLL
         for (int k = 0; k < rows; k++) {
-            ub_group_store(dst[k] + at, acc[k]);
-            if (fold && (size_t)(rows - k) <= nchain) {
+            ub_group_store(dst[k] + at, sums.row[k], g, mode);
+            if (fold && (size_t)(rows - k) <= plan->nchain) {
                 UB_UNROLL
-                for (int i = 0; i < UB_GROUP; i++)
-                    x[i] = ub_xor(x[i], acc[k][i]);
+                for (int i = 0; i < g; i++)
+                    sums.plain[i] = ub_xor(sums.plain[i], sums.row[k][i]);
             }
         }
         if (fold)
-            ub_group_store(dst[rows] + at, x);
+            ub_group_store(dst[rows] + at, sums.plain, g, mode);
     }
 }
 
-UB_INLINE void ub_combine_all(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
-                              size_t from, size_t to, const int rows, const int fold)
+UB_INLINE void ub_combine_rows(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
+                               size_t length, const int rows, const int fold)
 {
     ub_factor factors[UB_RAIDZ_MAX_COLUMNS * UB_RAIDZ_MAX_ROWS];
     for (size_t s = 0; s < plan->nsrc; s++)
         for (int k = 0; k < rows; k++)
             ub_factor_set(&factors[s * (size_t)rows + (size_t)k], plan->coef[k][s]);
-    size_t near = to - from > UB_AHEAD ? to - (UB_AHEAD + UB_STEP - 1) / UB_STEP * UB_STEP : from;
-    if (near > from)
-        ub_combine_range(plan, factors, src, dst, from, near, rows, fold, 1);
-    else
-        near = from;
-    ub_combine_range(plan, factors, src, dst, near, to, rows, fold, 0);
+    ub_pace pace;
+    ub_pace_start(&pace, plan->nsrc, (size_t)(rows + fold), dst, length, UB_MULTIPLIES_FAST);
+    for (size_t at = 0, end; at < length; at = end) {
+        end = length - at > pace.tile ? at + pace.tile : length;
+        if (pace.mode <= UB_NEAR) /* small groups would load the factors too often */
+            ub_combine_tile(plan, factors, src, dst, at, end, length, rows, fold, UB_NEAR);
+        else if (pace.mode == UB_FAR)
+            ub_combine_tile(plan, factors, src, dst, at, end, length, rows, fold, UB_FAR);
+        else
+            ub_combine_tile(plan, factors, src, dst, at, end, length, rows, fold, UB_BEYOND);
+        if (end < length)
+            ub_pace_next(&pace, (end - at) * plan->nsrc);
+    }
+    ub_pace_end(&pace);
 }
 
-static void ub_combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t from,
-                       size_t to)
+static void ub_combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
+                       size_t length)
 {
-    const size_t rows = plan->rows;
-    if (plan->fold && rows == 0)
-        ub_generate_all(plan->nsrc, src, dst, from, to, 1);
-    else if (plan->fold && rows == 1)
-        ub_combine_all(plan, src, dst, from, to, 1, 1);
+    if (plan->rows == 0)
+        ub_generate_parity(plan->nsrc, src, dst, length, 1);
+    else if (plan->rows == 1 && plan->fold)
+        ub_combine_rows(plan, src, dst, length, 1, 1);
+    else if (plan->rows == 1)
+        ub_combine_rows(plan, src, dst, length, 1, 0);
     else if (plan->fold)
-        ub_combine_all(plan, src, dst, from, to, 2, 1);
-    else if (rows == 1)
-        ub_combine_all(plan, src, dst, from, to, 1, 0);
+        ub_combine_rows(plan, src, dst, length, 2, 1);
     else
-        ub_combine_all(plan, src, dst, from, to, 2, 0);
+        ub_combine_rows(plan, src, dst, length, 2, 0);
 }
 
 const ub_raidz_kernel UB_KERNEL = {UB_KERNEL_NAME, UB_STEP, ub_generate, ub_combine};
