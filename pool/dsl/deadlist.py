@@ -22,7 +22,7 @@ from ..dmu.objset import Objset
 from ..errors import CorruptError, NotFoundError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray, U64Array
-from ..ondisk.dmutypes import ENCRYPTED, METADATA, ObjectType
+from ..ondisk.dmutypes import METADATA, ObjectType
 from ..ondisk.dsl import decode_deadlist
 from .mosobj import numbers, object_of
 
@@ -46,13 +46,7 @@ class Space:
 
 def allocated_size(bps: BpArray) -> U64Array:
     """Sum of the allocated sizes of all copies; 0 for embedded blocks."""
-    sizes = blkptr.dva_asize(bps)
-    # Of an encrypted block the third address holds salt and IV.
-    secret = (
-        blkptr.is_crypt(bps) & (blkptr.level(bps) == 0) & ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
-    )
-    sizes[..., 2] = np.where(secret, np.uint64(0), sizes[..., 2])
-    total: U64Array = sizes.sum(axis=-1, dtype=np.uint64)
+    total: U64Array = blkptr.dva_asize(bps).sum(axis=-1, dtype=np.uint64)
     return np.where(blkptr.is_embedded(bps), np.uint64(0), total)
 
 

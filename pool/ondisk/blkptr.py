@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .dmutypes import ENCRYPTED
+
 BLKPTR_SIZE = 128
 DVAS_PER_BP = 3
 SECTOR = 512
@@ -140,9 +142,16 @@ def physical_birth(bp: BpArray) -> U64Array:
     return np.where((bp["phys_birth"] != 0) & ~is_embedded(bp), bp["phys_birth"], bp["birth"])
 
 
+def is_sealed(bp: BpArray) -> BoolArray:
+    """Encrypted data (not merely authenticated): the third DVA holds salt and IV instead of an address."""
+    return is_crypt(bp) & (level(bp) == 0) & ENCRYPTED[object_type(bp).astype(np.intp)] & ~is_embedded(bp)
+
+
 def dva_asize(bp: BpArray) -> U64Array:
     """Allocated bytes of each DVA, shape (..., 3); 0 where there is none."""
-    return (bp["dva"][..., 0] & 0xFFFFFF) << np.uint64(9)
+    sizes = (bp["dva"][..., 0] & 0xFFFFFF) << np.uint64(9)
+    sizes[..., 2] = np.where(is_sealed(bp), np.uint64(0), sizes[..., 2])
+    return sizes
 
 
 def dva_vdev(bp: BpArray) -> U64Array:
