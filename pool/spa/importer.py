@@ -142,14 +142,15 @@ class _Import:
             self._check_reflow(found, newest)
             try:
                 spa = self.attempt(found, newest)
-                if failure is not None:
-                    spa.notes.append(f"went back from txg {newest.txg} to {found.txg}: {failure.what}")
-                return spa
+                break
             except REWINDABLE as error:
                 failure = failure or error
                 limit = found.txg - 1
                 if not (self.options.rewind or self.options.extreme):
                     raise self._advise(error, found) from error
+        if failure is not None:
+            self.notes.append(f"went back from txg {newest.txg} to {found.txg}: {failure.what}")
+        return self._checkpointed(spa, found, newest) if self.options.checkpoint else spa
 
     def _may_try(self, found: FoundUberblock, newest: FoundUberblock) -> bool:
         return self.options.extreme or found.txg >= newest.txg - DEFER_TXGS
@@ -193,17 +194,19 @@ class _Import:
             features.check_label(wanted)
         config = self._pool_config(found.uberblock)
         spa = self._open(found, newest, found.uberblock, config)
-        if self.options.checkpoint:
-            before = checkpoint_uberblock(spa.directory)
-            mos = Objset(spa.zio, before.rootbp, name="mos")
-            config = read_config(mos, Directory(mos))
-            spa.zio.close()
-            spa = self._open(found, newest, before, config)
-        elif self.options.rewind or self.options.extreme:
+        if self.options.rewind or self.options.extreme:
             from .txgs import check_tree
 
             check_tree(spa, since=0 if self.options.extreme else max(0, found.txg - DEFER_TXGS - 1))
         return spa
+
+    def _checkpointed(self, spa: Spa, found: FoundUberblock, newest: FoundUberblock) -> Spa:
+        """The pool as its checkpoint keeps it."""
+        before = checkpoint_uberblock(spa.directory)
+        mos = Objset(spa.zio, before.rootbp, name="mos")
+        config = read_config(mos, Directory(mos))
+        spa.zio.close()
+        return self._open(found, newest, before, config)
 
     def _label_for(self, found: FoundUberblock) -> NVList:
         """The configuration that goes with an uberblock: of the same device, not newer."""
