@@ -70,7 +70,11 @@ def test_short_names() -> None:
     assert find("avail") is BY_NAME["available"]
     assert find("recsize") is BY_NAME["recordsize"]
     assert find("org.example:note") is None
-    assert is_user_property("org.example:note") and not is_user_property("note") and not is_user_property("a:b$recvd")
+    assert (
+        is_user_property("org.example:note")
+        and not is_user_property("note")
+        and not is_user_property("a:b$recvd")
+    )
 
 
 def test_order_begins_and_ends_as_in_zfs_get_all() -> None:
