@@ -18,11 +18,12 @@ from uberblock.kernels import geometry
 
 from ..device.base import Device
 from ..errors import CorruptError, UnsupportedError
+from ..ondisk.label import DATA_START
 from . import config as conf
 from .config import VdevConfig
 from .draid_maps import permutations
 from .layout import I64, U64, Layout, empty
-from .leaf import DATA_START, LeafVdev
+from .leaf import LeafVdev
 from .mirror import choose
 from .state import VdevAux, VdevState
 from .striped import StripedVdev

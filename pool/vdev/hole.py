@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .dtl import Dtl, everything
 from .state import VdevAux, VdevState
 from .vdev import Vdev
 
@@ -18,6 +19,9 @@ class HoleVdev(Vdev):
 
 class MissingVdev(Vdev):
     """A ``missing`` vdev: stands for one of which not a single label was found."""
+
+    def outage(self) -> Dtl:
+        return everything()
 
     def inherit(self) -> None:
         """No address space."""

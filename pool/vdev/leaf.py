@@ -1,8 +1,4 @@
-"""Leaves: vdevs with a device of their own.
-
-Layout of the device (Source: OpenZFS, vdev_impl.h): 4 MiB of labels and boot area, the data, 512 KiB of
-labels; what is left over after a multiple of 256 KiB is not used.
-"""
+"""Leaves: vdevs with a device of their own. Their byte 0 is where the device's labels and boot area end."""
 
 from __future__ import annotations
 
@@ -13,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..device.base import Device
+from ..ondisk.label import DATA_START, data_size
 from . import config as conf
 from .config import VdevConfig
-from .dtl import Dtl
+from .dtl import Dtl, everything
 from .layout import U64
 from .state import VdevAux, VdevState
 from .vdev import Picked, Vdev, Way
@@ -23,16 +20,9 @@ from .vdev import Picked, Vdev, Way
 if TYPE_CHECKING:
     from .tree import VdevTree
 
-DATA_START = 4 << 20
-LABEL_SIZE = 256 << 10
-TAIL_SIZE = 2 * LABEL_SIZE
+__all__ = ["DATA_START", "LeafVdev"]
 
 _PARTITION = re.compile(r"(.*)-part\d+|((?:sd|hd|vd|xvd)[a-z]+)\d+|(.*\d)p\d+")
-
-
-def data_size(device_size: int) -> int:
-    """Bytes for data on a device, 0 or less if it is too small to be a leaf."""
-    return device_size // LABEL_SIZE * LABEL_SIZE - DATA_START - TAIL_SIZE
 
 
 class LeafVdev(Vdev):
@@ -94,7 +84,7 @@ class LeafVdev(Vdev):
             self.set_state(VdevState.REMOVED)
         elif device is None:
             self.set_state(VdevState.CANT_OPEN, VdevAux.OPEN_FAILED)
-        elif data_size(device.size) <= 0:
+        elif data_size(device.size) == 0:
             self.set_state(VdevState.CANT_OPEN, VdevAux.TOO_SMALL)
         elif data_size(device.size) < self.asize:
             # It has shrunk, so its data cannot be all there.
@@ -113,6 +103,9 @@ class LeafVdev(Vdev):
 
     def missing(self) -> Dtl:
         return self.dtl
+
+    def outage(self) -> Dtl:
+        return self.dtl if self.readable else everything()
 
     def ways(self, scrub: bool) -> int:
         return 1

@@ -13,13 +13,12 @@ import numpy as np
 from uberblock.kernels import geometry
 
 from ..errors import CorruptError, LimitError
+from ..ondisk.label import BOOT_AREA_OFFSET, DATA_START
 from . import config as conf
-from .layout import I64, U64, Layout, empty
-from .leaf import DATA_START
+from .layout import U64, Layout, empty
 from .striped import StripedVdev
 
-SCRATCH_START = 512 << 10  # device offset of the copy of the first rows, in the boot area
-SCRATCH_VALID = 1  # reflow state: these rows are to be read from that copy
+SCRATCH_VALID = 1  # reflow state: the first rows are to be read from their copy in the boot area
 MAX_REFLOW_STATE = 4
 
 
@@ -94,27 +93,12 @@ class RaidzVdev(StripedVdev):
         result: U64 = sectors - parity * _ceiling(sectors, width) << shift
         return result
 
-    def homes(self, layout: Layout, width: int) -> I64:
-        """On which child of a vdev ``width`` children wide each column's first sector lay; -1: on none.
-
-        Damage older than an expansion has moved with the sectors, so that what one child had is now on many.
-        """
-        children = np.full(len(self.tree.leaves) + 1, -1, np.int64)
-        for number, child in enumerate(self.children):
-            for leaf in child.leaves():
-                children[leaf.index] = number
-        child = children[layout.columns["leaf"]]
-        row = (layout.columns["offset"].astype(np.int64) - DATA_START) >> self.ashift
-        known = (child >= 0) & (layout.columns["stored"] > 0)
-        result: I64 = np.where(known, (row * self.width + child) % width, -1)
-        return result
-
     def columns(self, table: bytes, offsets: U64, psizes: U64, births: U64) -> Layout:
         moving = {}
         if self.expanding:
             scratch = self.reflow_state == SCRATCH_VALID
             moving = {
-                "moved": SCRATCH_START if scratch else DATA_START,
+                "moved": BOOT_AREA_OFFSET if scratch else DATA_START,
                 "reflow": self.reflow_offset >> self.ashift,
             }
         kernel = geometry.Raidz(table, self.nparity, self.ashift, DATA_START, **moving)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from ..ondisk.label import DATA_START
 from . import config as conf
 from .layout import U64, Layout
-from .leaf import DATA_START
 from .mirror import choose_below
 from .vdev import Vdev, Way
 

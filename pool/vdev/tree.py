@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..device.base import Device
-from ..errors import CorruptError, LimitError
+from ..errors import CorruptError, LimitError, UnsupportedError
 from . import config as conf
 from .config import VdevConfig
 from .draid import DraidVdev, DspareVdev
@@ -29,7 +29,7 @@ from .mirror import MirrorVdev
 from .raidz import RaidzVdev
 from .root import RootVdev
 from .striped import StripedVdev
-from .vdev import Vdev, Way, refuse
+from .vdev import Vdev, Way
 
 MAX_BLOCK = 16 << 20
 
@@ -78,7 +78,7 @@ class VdevTree:
         """
         kind = _KINDS.get(str(config.get("type")))
         if kind is None or not issubclass(kind, LeafVdev):
-            raise refuse(config, "this cannot be a spare or cache device")
+            raise UnsupportedError("this cannot be a spare or cache device", vdev=conf.describe(config))
         leaf = kind(self, config, None, conf.integer(config, "id", 0, conf.MAX_VDEVS, default=0))
         leaf.open(devices.get(leaf.guid))
         return leaf
@@ -268,7 +268,8 @@ class _Builder:
         word: Any = config.get("type")
         kind = _KINDS.get(word) if isinstance(word, str) else None
         if kind is None:
-            raise refuse(config, f"vdevs of type {str(word)[:40]!r} are not known")
+            kind_text = f"vdevs of type {str(word)[:40]!r} are not known"
+            raise UnsupportedError(kind_text, vdev=conf.describe(config))
         top = parent is not None and parent.parent is None
         if (kind is RootVdev) is not (parent is None) or (word in _TOP_ONLY and not top):
             raise CorruptError(f"a {word} vdev where none can be", vdev=conf.describe(config))

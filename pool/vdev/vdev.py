@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, UnsupportedError
+from ..errors import CorruptError
 from . import config as conf
 from .config import VdevConfig
 from .dtl import Dtl, in_more_than
@@ -172,6 +172,10 @@ class Vdev:
         """The txgs whose data it lacks: of a leaf its DTL, of others what follows from the children's."""
         return in_more_than([child.missing() for child in self.children], self.tolerated())
 
+    def outage(self) -> Dtl:
+        """The txgs whose data it cannot give at present: as ``missing``, and all of what cannot be read."""
+        return in_more_than([child.outage() for child in self.children], self.tolerated())
+
     # --- address space ---
 
     def child_asize(self) -> int:
@@ -227,8 +231,3 @@ class Vdev:
 
     def _no_bytes(self) -> CorruptError:
         return CorruptError("no block can lie here", vdev=self.name)
-
-
-def refuse(config: VdevConfig, why: str) -> UnsupportedError:
-    """The error for a configuration that is sound and not supported."""
-    return UnsupportedError(why, vdev=conf.describe(config))

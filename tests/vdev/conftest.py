@@ -61,14 +61,17 @@ class Golden:
         return data is not None and getattr(checksum, str(block["kind"]))(data) == block["words"].tobytes()
 
     def blocks(self, zdb: str) -> NDArray[Any]:
-        """Every address of every block that zdb finds, with its checksum; gang headers and log blocks left out."""
+        """Every address of every block that zdb finds, with its checksum.
+
+        Left out: gang headers, log blocks, and encrypted blocks (half of their checksum is a MAC).
+        """
         if self.listed is not None:
             return self.listed
         command = [zdb, "-e", "-p", str(self.dir), "-bbbbbb", self.name]
         found = []
         for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
             match = _LINE.search(line)
-            if match is None or " gang " in line:
+            if match is None or " gang " in line or " unencrypted " not in line:
                 continue
             kind, psize, birth, words = match.groups()
             numbers = [int(word, 16) for word in words.split(":")]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from uberblock.pool.errors import CorruptError, UnsupportedError
+from uberblock.pool.ondisk.label import DATA_START
 from uberblock.pool.vdev.draid import DraidVdev, DspareVdev
 from uberblock.pool.vdev.draid_maps import permutations
-from uberblock.pool.vdev.leaf import DATA_START
 from uberblock.pool.vdev.state import VdevAux, VdevState
 from uberblock.pool.vdev.tree import VdevTree
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from uberblock.pool.errors import CorruptError
+from uberblock.pool.ondisk.label import DATA_START
 from uberblock.pool.vdev.indirect import IndirectVdev
-from uberblock.pool.vdev.leaf import DATA_START
 from uberblock.pool.vdev.tree import VdevTree
 
 SECTOR = 512

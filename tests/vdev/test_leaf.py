@@ -6,17 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uberblock.pool.vdev.leaf import DATA_START, data_size
+from uberblock.pool.ondisk.label import DATA_START
 from uberblock.pool.vdev.state import VdevAux, VdevState
 
 BIRTHS = np.array([3, 4, 9, 10], np.uint64)
 AT = np.array([0, 4096, 8192, 1 << 20], np.uint64)
-
-
-def test_data_size() -> None:
-    assert data_size(256 << 20) == 263716864
-    assert data_size((256 << 20) + 262143) == 263716864
-    assert data_size(1 << 20) < 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from uberblock.pool.errors import CorruptError, LimitError
-from uberblock.pool.vdev.leaf import DATA_START
+from uberblock.pool.ondisk.label import DATA_START
 from uberblock.pool.vdev.raidz import RaidzVdev
 from uberblock.pool.vdev.state import VdevAux, VdevState
 from uberblock.pool.vdev.tree import VdevTree
@@ -124,25 +124,6 @@ def test_expanded(plan: Any) -> None:
     layout = tree.layout(0, 0, words(0, 1 << 17, 1 << 18), sizes, words(5, 100, 200))
     assert np.diff(layout.blocks).tolist() == [7, 5, 1]
     assert top.child_asize() == 48 << 20 and top.space(10) == 60
-
-
-def test_damage_from_before_an_expansion(plan: Any) -> None:
-    """What one child had when the vdev was narrower is found again among more children."""
-    tree = raidz(plan, 5, 1, 9, raidz_expand_txgs=[100])
-    top = tree.tops[0]
-    assert isinstance(top, RaidzVdev)
-    old = raidz(plan, 4, 1, 9)
-    offset, size = 37 * 1024, 11 * 512
-    now = tree.layout(0, 0, [offset], [size], [5])
-    was = old.layout(0, 0, [offset], [size], [5])
-    home = {}
-    for column in was.columns[was.columns["parity"] < 0].tolist():
-        for at in range(column[3], column[3] + column[4], 512):
-            home[at] = column[0]
-    data = (now.columns["parity"] < 0) & (now.columns["stored"] > 0)
-    assert dict(zip(now.columns["where"][data].tolist(), top.homes(now, 4)[data].tolist())) == home
-    assert top.homes(now, 5)[data].tolist() == now.columns["leaf"][data].tolist()
-    assert (top.homes(now, 4)[now.columns["stored"] == 0] == -1).all()
 
 
 def test_while_an_expansion_runs(plan: Any) -> None:

@@ -89,6 +89,21 @@ def test_missing_vdevs(plan: Any) -> None:
         tree.ways(1)
 
 
+def test_outages(plan: Any) -> None:
+    """What would be lost if a leaf went: the question before one is taken offline."""
+    tree = plan.tree(plan.node("mirror", plan.leaf(), plan.leaf()), plan.leaf())
+    assert not tree.root.outage() and not tree.root.missing()
+    tree.leaves[1].set_dtl([5], [9])
+    assert not tree.root.outage()
+    tree.leaves[0].set_state(VdevState.OFFLINE)
+    assert tree.tops[0].outage().ranges() == tree.root.outage().ranges() == [(5, 9)]
+    assert not tree.root.missing()
+    tree.leaves[2].set_state(VdevState.FAULTED)
+    assert tree.root.outage().contains(words(0, 100)).all()
+    gone = plan.tree(plan.leaf(), {"type": "missing", "guid": 0})
+    assert gone.root.outage()
+
+
 # --- bounds ---
 
 
