@@ -11,7 +11,7 @@ memory does not grow with the pool. Nothing is written; what a scrub by OpenZFS 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class VerifyReport:
     damaged_blocks: int = 0
     lost_blocks: int = 0
     damaged: list[DamagedBlock] = field(default_factory=list)
-    errors_by_vdev: Counter[str] = field(default_factory=Counter)
+    errors_by_vdev: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -181,7 +181,9 @@ class Verifier:
             found = tuple(self._place(d) for d in places.get(int(at), ()))
             lost = int(result.status[at]) == STATUS_LOST
             self._known[self._identity(batch.todo[at])] = (lost, found)
-            self.report.errors_by_vdev.update(place.vdev for place in found)
+            for place in found:
+                counts = self.report.errors_by_vdev
+                counts[place.vdev] = counts.get(place.vdev, 0) + 1
             self._report(batch.dataset, batch.objset, batch.visit, int(batch.index[at]), lost, found)
 
     def _repeat(self, name: str, objset: int, visit: Visit, indices: np.ndarray) -> None:
