@@ -6,7 +6,7 @@ parity.
 
 import os
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, \
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, \
     PyObject_CheckBuffer, PyObject_GetBuffer
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uintptr_t
@@ -191,7 +191,7 @@ cdef class Stack:
         if not PyObject_CheckBuffer(array):
             raise TypeError(f"{what}: {type(array).__name__} is no buffer")
         try:
-            PyObject_GetBuffer(array, &self.view, PyBUF_ND | PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if output else 0))
+            PyObject_GetBuffer(array, &self.view, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if output else 0))
         except (BufferError, ValueError) as error:
             raise ValueError(f"{what}: {'read-only or ' if output else ''}not contiguous ({error})") from None
         self.held = True
@@ -294,7 +294,8 @@ def select(name=None):
     cdef bytes wanted = name.encode("utf-8")
     cdef int status = ub_raidz_status(wanted)
     if status == UB_RAIDZ_UNKNOWN:
-        raise ValueError(f"no raidz kernel is called {name!r}; known are {', '.join(known_implementations())}")
+        known = ", ".join(known_implementations())
+        raise ValueError(f"no raidz kernel is called {name!r}; known are {known}")
     if status == UB_RAIDZ_NOT_BUILT:
         raise NotImplementedError(f"the raidz kernel {name!r} is not in this build")
     if status == UB_RAIDZ_NOT_RUNNABLE:

@@ -35,12 +35,12 @@ int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, 
                       uint8_t *const *parity, size_t height);
 
 /* Rebuilds the columns named in `missing` in place from the others. Columns are parity first (P, Q, R), then
- * data; all parity columns, missing or not, have the same length, the height. Missing columns are not read; one
- * whose address is NULL is not rebuilt either (it is unavailable, and nobody wants it). */
+ * data; all parity columns, missing or not, have the same length, the height. Missing columns are not read;
+ * one whose address is NULL is not rebuilt either (it is unavailable, and nobody wants it). */
 int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
                          const unsigned *missing, size_t nmissing);
 
-/* --- choice of a kernel ---------------------------------------------------------------------------------- */
+/* --- choice of a kernel --------------------------------------------------------------------------------- */
 
 /* What ub_raidz_status says of a name. */
 enum {
@@ -66,7 +66,7 @@ const char *ub_raidz_select(const char *name);
 /* The name of the kernel in use. */
 const char *ub_raidz_selected(void);
 
-/* --- between the stripe logic and the kernels ------------------------------------------------------------ */
+/* --- between the stripe logic and the kernels ----------------------------------------------------------- */
 
 /* What a column is to ub_raidz_solve. */
 enum {

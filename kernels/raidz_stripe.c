@@ -39,7 +39,7 @@ static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t h
     return longest > height ? UB_RAIDZ_BAD_LENGTH : UB_RAIDZ_OK;
 }
 
-/* --- generation ------------------------------------------------------------------------------------------ */
+/* --- generation ----------------------------------------------------------------------------------------- */
 
 static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *src,
                            uint8_t *const *dst, size_t length)
@@ -101,7 +101,7 @@ int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, 
     return UB_RAIDZ_OK;
 }
 
-/* --- reconstruction -------------------------------------------------------------------------------------- */
+/* --- reconstruction ------------------------------------------------------------------------------------- */
 
 static void combine_piece(const ub_raidz_kernel *kernel, const ub_raidz_plan *plan, const uint8_t *const *src,
                           uint8_t *const *dst, size_t length)

@@ -32,14 +32,20 @@
 #define ub_fence() (void)0
 #endif
 
+#ifdef UB_RAIDZ_TEST_CLOCK /* tests have a clock of their own, to walk in every manner */
+uint64_t UB_RAIDZ_TEST_CLOCK(void);
+#undef ub_clock
+#define ub_clock() UB_RAIDZ_TEST_CLOCK()
+#endif
+
 #define UB_GROUP 4 /* vectors of one column, at most */
 #define UB_STEP ((size_t)UB_GROUP * UB_BYTES)
 #define UB_LINE 64
 
-/* --- pace ------------------------------------------------------------------------------------------------ */
+/* --- pace ----------------------------------------------------------------------------------------------- */
 
-/* The manners of walking, from the beginning to columns that lie in memory. The numbers below were measured on
- * one processor and agree with figures of another; a wrong guess costs time, never a byte. */
+/* The manners of walking, from the beginning to columns that lie in memory. The numbers below were measured
+ * on one processor and agree with figures of another; a wrong guess costs time, never a byte. */
 enum {
     UB_START, /* unknown yet; small groups, which wait less where columns come from memory */
     UB_NEAR,  /* columns in a cache: large groups, nothing else, for a prefetch takes the place of a load */
@@ -119,9 +125,9 @@ UB_INLINE void ub_pace_end(const ub_pace *pace)
         ub_fence();
 }
 
-/* --- groups ---------------------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------------------- */
 
-/* Vectors in a group, for a number of sums that take part in multiplication. A prefetch is for whole lines. */
+/* Vectors in a group, for a number of sums that are multiplied. A prefetch is for whole lines. */
 UB_INLINE int ub_group(const int mode, const int multiplied)
 {
     const int full = UB_REGISTERS < 32 && multiplied > 1 ? UB_GROUP / 2 : UB_GROUP;
@@ -156,7 +162,7 @@ UB_INLINE void ub_group_store(uint8_t *p, const ub_vec v[UB_GROUP], const int g,
     }
 }
 
-/* --- generation ------------------------------------------------------------------------------------------ */
+/* --- generation ----------------------------------------------------------------------------------------- */
 
 typedef struct {
     ub_vec p[UB_GROUP], q[UB_GROUP], r[UB_GROUP];
@@ -273,7 +279,7 @@ static void ub_generate(size_t n, size_t nparity, const uint8_t *const *src, uin
         ub_generate_parity(n, src, dst, length, 3);
 }
 
-/* --- linear combination ---------------------------------------------------------------------------------- */
+/* --- linear combination --------------------------------------------------------------------------------- */
 
 typedef struct {
     ub_vec row[UB_RAIDZ_MAX_ROWS][UB_GROUP], plain[UB_GROUP];

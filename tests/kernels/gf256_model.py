@@ -1,7 +1,7 @@
 """raidz by its definition, as slowly and plainly as it can be said; what the kernels are compared with.
 
-Field elements are polynomials over GF(2) modulo x^8 + x^4 + x^3 + x^2 + 1. Nothing here is shared with the kernels:
-products come from long multiplication, reconstruction from Gaussian elimination over all equations at once.
+Field elements are polynomials over GF(2) modulo x^8 + x^4 + x^3 + x^2 + 1. Nothing here is shared with the
+kernels: products come from long multiplication, reconstruction from Gaussian elimination over all equations.
 """
 
 from __future__ import annotations

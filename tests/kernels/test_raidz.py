@@ -1,4 +1,4 @@
-"""raidz kernels: every one that runs here against the definition, against each other, and against OpenZFS's bytes."""
+"""raidz kernels: every one that runs here against the definition, each other, and OpenZFS's bytes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_rebuild(columns: list[Bytes], nparity: int, missing: tuple[int, ...]) 
         assert np.array_equal(got, want), f"column {i} of {len(columns)}, missing {missing}"
 
 
-# --- bytes of OpenZFS -------------------------------------------------------------------------------------------
+# --- bytes of OpenZFS -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_blocks_with_short_columns(
     assert [hashlib.sha256(column).hexdigest() for column in got] == digests
 
 
-# --- the definition ---------------------------------------------------------------------------------------------
+# --- the definition ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nparity", [1, 2, 3])
@@ -185,7 +185,7 @@ def test_the_model_rebuilds_too() -> None:
 
 
 def test_kernels_agree_on_inconsistent_columns() -> None:
-    """What is rebuilt from damaged columns is wrong, but the same everywhere (a hypothesis is tried by checksum)."""
+    """What is rebuilt from damaged columns is wrong, but the same everywhere."""
     columns = columns_of(11, [3000] * 11)
     for missing in [(3,), (0, 4), (3, 9), (1, 2, 5), (4, 5, 6)]:
         expected = model.rebuild(columns, 3, missing)
@@ -199,7 +199,7 @@ def test_kernels_agree_on_inconsistent_columns() -> None:
 
 
 def test_damaged_tail_of_the_parity_does_not_reach_longer_columns() -> None:
-    """Beyond its end a short column is known to be zero: P alone then gives the longer one, whatever Q holds."""
+    """Beyond its end a short column is known to be zero: P alone gives the longer one, whatever Q holds."""
     data = columns_of(2, [1000, 600, 1000])
     columns = [*model.parity(data, 2), *data]
     columns[1][700:] ^= 0xFF
@@ -216,6 +216,69 @@ def test_phantom_columns_are_zeros() -> None:
     for got, expected in zip(parity_of(data, 3), want, strict=True):
         assert np.array_equal(got, expected)
     check_rebuild([*want, *data], 3, (2, 4, 6))
+
+
+def test_columns_nobody_wants(kernel: str) -> None:
+    """A missing column given as None is worked around, not rebuilt."""
+    data = columns_of(6, [700] * 6)
+    columns = [*model.parity(data, 3), *data]
+    for missing in combinations(range(9), 3):
+        for wanted in missing:
+            work = [None if c in missing else column for c, column in enumerate(columns)]
+            work[wanted] = np.zeros(700, np.uint8)
+            raidz.reconstruct(work, 3, missing)
+            assert np.array_equal(work[wanted], columns[wanted]), (missing, wanted)
+    with pytest.raises(TypeError, match="column 3: NoneType"):
+        raidz.reconstruct([*columns[:3], None, *columns[4:]], 3, [0])
+
+
+@pytest.mark.parametrize("height", [1 << 13, 1 << 16, (1 << 16) + 512])
+def test_tall_columns(kernel: str, height: int) -> None:
+    """Tall ones are walked in tiles, and a tile in one of several manners, by the speed of the last."""
+    data = columns_of(12, [height] * 6, skew=-height % 3)
+    columns = [*model.parity(data, 3), *data]
+    for got, want in zip(parity_of(data, 3), columns, strict=False):
+        assert np.array_equal(got, want)
+    for missing in [(0,), (4,), (1, 5), (0, 3), (3, 4, 8)]:
+        check_rebuild(columns, 3, missing)
+
+
+def test_many_stripes(kernel: str) -> None:
+    rng = np.random.default_rng(1)
+    stack = rng.integers(0, 256, (5, 3 + 4, 600), np.uint8)
+    parity = np.empty((5, 3, 600), np.uint8)
+    raidz.generate_many(stack[:, 3:].copy(), parity)
+    stack[:, :3] = parity
+    for stripe in stack:
+        for got, want in zip(stripe, model.parity(list(stripe[3:]), 3), strict=False):
+            assert np.array_equal(got, want)
+    whole = stack.copy()
+    stack[:, [0, 4, 6]] = 0
+    raidz.reconstruct_many(stack, 3, [6, 0, 4])
+    assert np.array_equal(stack, whole)
+
+
+def test_many_stripes_refused() -> None:
+    zeros = np.zeros((2, 3, 8), np.uint8)
+    cases = [
+        (zeros[0], zeros, "data: an array of stripes x columns x bytes"),
+        (zeros.astype(np.uint16), zeros, "data: an array of stripes x columns x bytes"),
+        (zeros[:, ::2], zeros, "data: not contiguous"),
+        (zeros, zeros.tobytes(), "parity: read-only"),
+        (zeros, zeros, "overlaps"),
+        (zeros, np.zeros((1, 1, 8), np.uint8), "2 stripes of data, 1 of parity"),
+        (zeros, np.zeros((2, 4, 8), np.uint8), "4 parity columns"),
+        (zeros, np.zeros((2, 1, 7), np.uint8), "longer than the parity"),
+        (np.zeros((2, 253, 8), np.uint8), np.zeros((2, 1, 8), np.uint8), "253 data columns"),
+    ]
+    for data, parity, message in cases:
+        with pytest.raises(ValueError, match=message):
+            raidz.generate_many(data, parity)
+    with pytest.raises(ValueError, match="must be 1 to"):
+        raidz.reconstruct_many(zeros, 1, [0, 1])
+    with pytest.raises(ValueError, match="0 data columns"):
+        raidz.reconstruct_many(zeros, 3, [0])
+    raidz.generate_many(np.zeros((0, 3, 8), np.uint8), np.zeros((0, 1, 8), np.uint8))
 
 
 def test_many_threads() -> None:
@@ -238,11 +301,12 @@ def test_many_threads() -> None:
     assert not failures
 
 
-# --- buffers and mistakes -----------------------------------------------------------------------------------------
+# --- buffers and mistakes ---------------------------------------------------------------------------------
 
 
 def test_any_buffer_will_do() -> None:
-    data = [b"\x01" * 8, bytearray(b"\x02" * 8), memoryview(b"\x03" * 8), np.full(1, 0x0404040404040404, np.uint64)]
+    words = np.full(1, 0x0404040404040404, np.uint64)
+    data = [b"\x01" * 8, bytearray(b"\x02" * 8), memoryview(b"\x03" * 8), words]
     p, q = bytearray(8), np.zeros((2, 4), np.uint8)
     raidz.generate(data, [p, q])
     assert bytes(p) == b"\x04" * 8
@@ -321,7 +385,7 @@ def test_buffers_are_let_go() -> None:
     parity.extend(b"x")
 
 
-# --- the choice of a kernel ---------------------------------------------------------------------------------------
+# --- the choice of a kernel -------------------------------------------------------------------------------
 
 
 def test_choice() -> None:
