@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from uberblock.pool.ondisk import blkptr
+from uberblock.pool.spa import importer, scan
 from uberblock.pool.zio.scrub import DAMAGED, FINE, LOST
 from uberblock.pool.zio.status import Status
 
@@ -140,3 +143,16 @@ def test_sound_pools_are_sound(opened, walk, kind):
     pool = opened(kind)
     result = pool.zio.scrub(walk.every(pool))
     assert not result.status.any() and not result.damage
+
+
+@pytest.mark.parametrize("kind", ["removal", "degraded"])
+def test_pools_that_need_their_metadata(pools, walk, kind):
+    """A removed vdev (blocks are found through its mapping); a stale and a missing disk (DTLs)."""
+    with closing(importer.load(scan.scan([pools(kind).dir])[0])) as spa:
+        every = [walk.objset(spa.zio, spa.uberblock.rootbp)[0]]
+        every += [walk.objset(spa.zio, d.bp)[0] for d in spa.dsl.datasets() if d.bp is not None and d.bp["birth"].any()]
+        bps = np.concatenate(every)
+        assert len(bps) > 1000 and not spa.zio.read(bps, raw=True, errors="collect").status.any()
+        result = spa.zio.scrub(bps)
+        assert not result.status.any() and not result.damage
+        assert not any(leaf.read_errors or leaf.checksum_errors for leaf in spa.tree.leaves)
