@@ -6,10 +6,14 @@ of any alignment. All functions release the interpreter lock and may be called f
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
+from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-def generate(data: Sequence[Buffer], parity: Sequence[Buffer]) -> None:
+Bytes: TypeAlias = Buffer | NDArray[Any]  # numpy calls its arrays buffers from Python 3.12 on only
+
+def generate(data: Sequence[Bytes], parity: Sequence[Bytes]) -> None:
     """Fill 1 to 3 parity columns (P, Q, R) from the data columns.
 
     The parity columns have one length, the height, which is not 0. A data column may be shorter (zero
@@ -17,7 +21,7 @@ def generate(data: Sequence[Buffer], parity: Sequence[Buffer]) -> None:
     column.
     """
 
-def reconstruct(columns: Sequence[Buffer | None], nparity: int, missing: Iterable[int]) -> None:
+def reconstruct(columns: Sequence[Bytes | None], nparity: int, missing: Iterable[int]) -> None:
     """Rebuild the columns numbered in ``missing`` in place from the others.
 
     ``columns`` are the ``nparity`` parity columns, then the data columns; 1 to ``nparity`` of them, of either
@@ -26,10 +30,10 @@ def reconstruct(columns: Sequence[Buffer | None], nparity: int, missing: Iterabl
     for too many missing ones, one named twice, or one that does not exist.
     """
 
-def generate_many(data: Buffer, parity: Buffer) -> None:
+def generate_many(data: Bytes, parity: Bytes) -> None:
     """``generate`` for many stripes: arrays of bytes, stripes x columns x height, C-contiguous."""
 
-def reconstruct_many(columns: Buffer, nparity: int, missing: Iterable[int]) -> None:
+def reconstruct_many(columns: Bytes, nparity: int, missing: Iterable[int]) -> None:
     """``reconstruct`` for many stripes that lack the same columns: one array, stripes x columns x height."""
 
 def implementations() -> tuple[str, ...]:
