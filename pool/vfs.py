@@ -340,10 +340,10 @@ class Vfs:
             ReadOnlyError: a mode that writes; IsADirectoryInPoolError and UsageError: it is no regular file.
         """
         if set(mode) - {"r", "b"}:
-            raise ReadOnlyError("files in a pool are read-only", path=path, mode=mode)
+            raise ReadOnlyError("files in a pool are read-only", path=directory.printable(path), mode=mode)
         znode = self.znode(path, follow=True)
         if znode.is_dir:
-            raise IsADirectoryInPoolError("a directory has no content to read", dataset=self.name, path=path)
+            raise IsADirectoryInPoolError("a directory has no content to read", dataset=self.name, path=directory.printable(path))
         return ZplFile(znode, path)
 
     def read_bytes(self, path: str) -> bytes:
@@ -380,7 +380,7 @@ class Vfs:
     def getxattr(self, path: str, name: str, *, follow: bool = False) -> bytes:
         """One extended attribute. Raises: NotFoundError."""
         if name in xattr.POSIX_ACLS and not self.posix_acls:
-            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", dataset=self.name, path=path)
+            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", dataset=self.name, path=directory.printable(path))
         return xattr.read(self.znode(path, follow=follow), name)
 
     # ---- directories ----------------------------------------------------------------------------------------------
@@ -458,16 +458,15 @@ class Vfs:
         items.sort(key=lambda item: item.object)
         prefix = "" if path == "." else path + "/"
         found: list[tuple[str, Znode]] = []
-        for item in items:
-            try:
-                child = (prefix + item.name, self.filesystem.znode(item.object))
-            except PoolError as error:
-                report(prefix + item.name, error)
-                continue
-            if len(items) > SORTED_MAX:
-                yield child
+        numbers = [item.object for item in items]
+        for item, (_, znode) in zip(items, self.filesystem.many(numbers)):
+            name = prefix + item.name
+            if isinstance(znode, PoolError):
+                report(name, znode)
+            elif len(items) > SORTED_MAX:
+                yield name, znode
             else:
-                found.append(child)
+                found.append((name, znode))
         yield from sorted(found, key=lambda pair: pair[0])
 
 
@@ -484,7 +483,7 @@ class _Guard:
 
     def enter(self, znode: Znode, path: str) -> None:
         if znode.object in self.seen:
-            raise CorruptError("a directory is in two places", dataset=self.dataset, path=path, object=znode.object)
+            raise CorruptError("a directory is in two places", dataset=self.dataset, path=directory.printable(path), object=znode.object)
         if path.count("/") > MAX_DEPTH:
             raise LimitError(f"more than {MAX_DEPTH} directories below each other", dataset=self.dataset)
         self.seen.add(znode.object)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..errors import CorruptError, PoolError
+from ..zpl.directory import printable
 from ..zpl.file import ObjectFile
 
 PIECE = 8 << 20  # bytes read at a time
@@ -58,7 +59,7 @@ class Copier:
         except PoolError as error:
             if not self.keep_going:
                 raise
-            self.report(f"{name}: {error}")
+            self.report(f"{printable(name)}: {error}")
             return ranges(file, False) if file.size <= 1 << 40 else []
 
     def pieces(self, file: ObjectFile, start: int, length: int, name: str) -> Iterator[tuple[int, memoryview]]:
@@ -80,8 +81,8 @@ class Copier:
         else:
 
             def damaged(offset: int, length: int, error: PoolError) -> None:
-                self.report(f"{name}: {length} bytes at {offset} are lost and were written as zeros: {error}")
+                self.report(f"{printable(name)}: {length} bytes at {offset} are lost and were written as zeros: {error}")
 
             done = file.pread(view, at, damaged=damaged)
         if done != len(view):
-            raise CorruptError("a file ended too early", path=name, offset=at)
+            raise CorruptError("a file ended too early", path=printable(name), offset=at)

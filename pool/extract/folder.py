@@ -109,7 +109,7 @@ class _Folder:
         status = os.fstat(descriptor)
         if (status.st_dev, status.st_ino) != self._identity:
             os.close(descriptor)
-            raise UsageError("a folder was moved while it was being filled", path=self.path)
+            raise UsageError("a folder was moved while it was being filled", path=directory.printable(self.path))
         self.descriptor = descriptor
 
 
@@ -156,7 +156,7 @@ class _Copy:
             except (PoolError, OSError) as error:
                 if not self._may_go_on(error):
                     raise
-                self.failures.append(f"{name}: {error}")
+                self.failures.append(f"{directory.printable(name)}: {error}")
                 if znode.is_dir:
                     skipped = name + "/"
 
@@ -167,7 +167,7 @@ class _Copy:
         return isinstance(error, OSError) and error.errno in _ABOUT_THIS_NAME
 
     def _damaged(self, path: str, error: PoolError) -> None:
-        self.failures.append(f"{path}: {error}")
+        self.failures.append(f"{directory.printable(path)}: {error}")
 
     def leave_to(self, path: str) -> None:
         """Leave folders until we are in the one of this path."""
@@ -290,7 +290,7 @@ class _Copy:
         except PoolError as error:
             if not self.keep_going:
                 raise
-            self.failures.append(f"{name}: {error}")
+            self.failures.append(f"{directory.printable(name)}: {error}")
             return
         for attribute, value in found.items():
             try:

@@ -73,7 +73,7 @@ class _Archive:
         self.linked: dict[int, bytes] = {}
 
     def _damaged(self, path: str, error: PoolError) -> None:
-        self.failures.append(f"{path}: {error}")
+        self.failures.append(f"{directory.printable(path)}: {error}")
 
     def tree(self, path: str) -> None:
         skipped: str | None = None
@@ -116,7 +116,7 @@ class _Archive:
             member.kind, member.device = _KINDS[znode.type], znode.rdev or (0, 0)
             self.stream.write(pax.header(member))
         else:
-            self.failures.append(f"{name}: a {znode.type} has no place in a tar archive")
+            self.failures.append(f"{directory.printable(name)}: a {znode.type} has no place in a tar archive")
             return
         if znode.nlink > 1 and not znode.is_dir:
             self.linked[znode.object] = raw
@@ -156,4 +156,4 @@ class _Archive:
                 yield piece
                 at = offset + len(piece)
             if at != start + length:
-                raise CorruptError("a file ended too early", path=content.name, offset=at)
+                raise CorruptError("a file ended too early", path=directory.printable(content.name), offset=at)

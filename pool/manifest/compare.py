@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
+from ..zpl.directory import printable
 
 Entry = dict[str, Any]
 Key = tuple[str, str]
@@ -106,7 +107,7 @@ def _key(entry: Entry) -> Key:
 def _shown(key: Key) -> str:
     dataset, path = key
     text = f"{dataset}:{'/' if path == '.' else '/' + path}" if path else dataset
-    return text.encode("utf-8", "backslashreplace").decode()
+    return printable(text)
 
 
 def _covers(below: str | None, dataset: str) -> bool:

@@ -19,6 +19,8 @@ from ..ondisk.zplconst import DIRENT_OBJECT_MASK, DIRENT_TYPE_SHIFT, MAX_NAME, C
 if TYPE_CHECKING:
     from .znode import Znode
 
+KEPT = 64  # directories in which names were looked up
+
 
 class DirEntry(NamedTuple):
     """A name in a directory. ``type`` is st_mode's type shifted right by twelve bits; 0: not told (ZPL 1)."""
@@ -37,6 +39,13 @@ def text(name: bytes) -> str:
 def raw(name: str) -> bytes:
     """The bytes of a name."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def printable(name: str) -> str:
+    """A name for a message: one line, whatever is in it."""
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _zap(directory: Znode) -> Zap:
@@ -58,7 +67,7 @@ def iterate(directory: Znode) -> Iterator[DirEntry]:
     for entry in _zap(directory).items():
         name, values = entry.name, entry.values
         if len(values) != 1:
-            raise CorruptError("a directory entry is damaged", object=directory.object, name=text(name))
+            raise CorruptError("a directory entry is damaged", object=directory.object, name=printable(text(name)))
         if not 0 < len(name) <= MAX_NAME:
             raise CorruptError("a directory entry with an impossible name", object=directory.object, length=len(name))
         value = values[0]
@@ -77,10 +86,15 @@ def find(directory: Znode, name: bytes) -> int | None:
         NotADirectoryInPoolError: it is no directory; CorruptError: a damaged entry.
     """
     fs = directory.fs
-    zap = _zap(directory)
+    zap = fs.open_directories.get(directory.object)
+    if zap is None:
+        zap = _zap(directory)
+        while len(fs.open_directories) >= KEPT:
+            fs.open_directories.pop(next(iter(fs.open_directories)), None)
+        fs.open_directories[directory.object] = zap
     entry = zap.find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
     if entry is None:
         return None
     if len(entry.values) != 1:
-        raise CorruptError("a directory entry is damaged", object=directory.object, name=text(name))
+        raise CorruptError("a directory entry is damaged", object=directory.object, name=printable(text(name)))
     return entry.values[0] & DIRENT_OBJECT_MASK

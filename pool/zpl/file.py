@@ -45,6 +45,10 @@ class ObjectFile(io.RawIOBase):
         self._open()
         return True
 
+    def write(self, buffer: Any, /) -> int:
+        """Refused. Raises: io.UnsupportedOperation."""
+        raise io.UnsupportedOperation("files in a pool are read-only")
+
     def tell(self) -> int:
         """Position in bytes."""
         self._open()

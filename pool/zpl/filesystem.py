@@ -9,15 +9,24 @@ Source: OpenZFS, zfs_vfsops.c, zfs_znode.c, zfs_quota.c.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
 from ..dmu.dnode import Dnode
 from ..dmu.objset import Objset
 from ..dmu.zap import Zap
-from ..errors import CorruptError, LimitError, NotADirectoryInPoolError, NotFoundError, UnsupportedError, UsageError
+from ..errors import (
+    CorruptError,
+    LimitError,
+    NotADirectoryInPoolError,
+    NotFoundError,
+    PoolError,
+    UnsupportedError,
+    UsageError,
+)
 from ..ondisk.dmutypes import ObjectType
+from ..ondisk.dnode import SLOTS_PER_BLOCK, DnodeBlock
 from ..ondisk.fuid import MAX_TABLE_BYTES, decode_table
 from ..ondisk.zplconst import MASTER_NODE_OBJECT, ZPL_VERSION_MAX, ZPL_VERSION_SA, Case
 from . import directory
@@ -27,6 +36,7 @@ from .znode import Znode
 OS_TYPE_ZFS = 2
 MAX_DEPTH = 4096  # directories above one another
 MAX_SYMLINKS = 40  # followed on the way of one path
+BATCH = 64  # dnode blocks read at a time
 TOUPPER = 0x2
 
 #: Key of the quota ZAPs in the master node, and which accounting ZAP and key prefix belong to each.
@@ -69,6 +79,8 @@ class Filesystem:
         if number not in (Case.SENSITIVE, Case.INSENSITIVE, Case.MIXED):
             raise CorruptError(f"{self.name} has an impossible case sensitivity", value=number)
         self.case = Case(number)
+        #: Directories in which names were looked up lately, by object number.
+        self.open_directories: dict[int, Zap] = {}
         #: How names are normalized before they are hashed and compared.
         self.normflags = self.normalization | (TOUPPER if self.case != Case.SENSITIVE else 0)
 
@@ -116,6 +128,45 @@ class Filesystem:
             if dnode.bonustype in _FILE_BONUS and dnode.bonus:
                 yield Znode(self, dnode)
 
+    def many(self, numbers: Sequence[int]) -> Iterator[tuple[int, Znode | PoolError]]:
+        """Files by their object numbers, best in rising order: their dnodes are read in batches.
+
+        What cannot be had comes as the error that ``znode`` would raise.
+        """
+        at = 0
+        while at < len(numbers):
+            blocks: dict[int, DnodeBlock | None] = {}
+            end = at
+            while end < len(numbers):
+                block = numbers[end] // SLOTS_PER_BLOCK
+                if block not in blocks and len(blocks) == BATCH:
+                    break
+                blocks[block] = None
+                end += 1
+            self._read_dnodes(blocks)
+            for number in numbers[at:end]:
+                yield number, self._one_of_many(number, blocks[number // SLOTS_PER_BLOCK])
+            at = end
+
+    def _read_dnodes(self, blocks: dict[int, DnodeBlock | None]) -> None:
+        meta = self.objset.meta
+        wanted = [block for block in blocks if 0 <= block <= meta.maxblkid]
+        try:
+            for block, (data, order) in zip(wanted, meta.blocks(wanted)):
+                blocks[block] = DnodeBlock(bytes(data), order)
+        except PoolError:
+            # One by one, the good ones of them can be had.
+            return
+
+    def _one_of_many(self, number: int, block: DnodeBlock | None) -> Znode | PoolError:
+        try:
+            index = number % SLOTS_PER_BLOCK
+            if block is None or index not in block or number <= 0:
+                return self.znode(number)
+            return Znode(self, Dnode(self.objset, number, block.dnode(index, dataset=self.name, object=number)))
+        except PoolError as error:
+            return error
+
     def child(self, parent: Znode, name: str) -> Znode:
         """The file of this name in a directory.
 
@@ -124,7 +175,7 @@ class Filesystem:
         """
         found = directory.find(parent, directory.raw(name))
         if found is None:
-            raise NotFoundError("no such file or directory", dataset=self.name, name=name)
+            raise NotFoundError("no such file or directory", dataset=self.name, name=directory.printable(name))
         return self.znode(found)
 
     def lookup(self, path: str, *, follow: bool = True) -> Znode:
@@ -139,6 +190,7 @@ class Filesystem:
             NotFoundError, NotADirectoryInPoolError; LimitError: too many links or directories.
         """
         trail = [self.root]
+        where = {"dataset": self.name, "path": directory.printable(path)}
         pending = path.split("/")[::-1]
         links = 0
         while pending:
@@ -146,20 +198,20 @@ class Filesystem:
             if part in ("", "."):
                 continue
             if not trail[-1].is_dir:
-                raise NotADirectoryInPoolError("not a directory", dataset=self.name, path=path)
+                raise NotADirectoryInPoolError("not a directory", **where)
             if part == "..":
                 if len(trail) > 1:
                     trail.pop()
                 continue
             found = directory.find(trail[-1], directory.raw(part))
             if found is None:
-                raise NotFoundError("no such file or directory", dataset=self.name, path=path)
+                raise NotFoundError("no such file or directory", **where)
             node = self.znode(found)
             last = not pending
             if stat.S_ISLNK(node.mode) and (follow or not last):
                 links += 1
                 if links > MAX_SYMLINKS:
-                    raise LimitError("too many levels of symbolic links", dataset=self.name, path=path)
+                    raise LimitError("too many levels of symbolic links", **where)
                 target = directory.text(node.target())
                 if target.startswith("/"):
                     del trail[1:]
@@ -169,7 +221,7 @@ class Filesystem:
             if len(trail) > MAX_DEPTH:
                 raise LimitError(f"a path of more than {MAX_DEPTH} directories", dataset=self.name)
         if path.endswith(("/", "/.")) and not trail[-1].is_dir:
-            raise NotADirectoryInPoolError("not a directory", dataset=self.name, path=path)
+            raise NotADirectoryInPoolError("not a directory", **where)
         return trail[-1]
 
     def path_of(self, number: int) -> str:

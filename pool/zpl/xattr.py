@@ -41,7 +41,7 @@ def packed(znode: Znode) -> dict[str, bytes]:
     pairs = nvlist.decode(found[0], limit=MAX_PACKED)
     for name, value in pairs.items():
         if not isinstance(value, bytes):
-            raise CorruptError("an extended attribute is not bytes", object=znode.object, name=name)
+            raise CorruptError("an extended attribute is not bytes", object=znode.object, name=directory.printable(name))
     return dict(pairs)
 
 
@@ -58,7 +58,7 @@ def files(znode: Znode) -> Iterator[tuple[str, Znode]]:
 
 def _value(file: Znode, name: str) -> bytes:
     if file.size > MAX_VALUE:
-        raise LimitError(f"the extended attribute {name} is too long", object=file.object, bytes=file.size)
+        raise LimitError(f"the extended attribute {directory.printable(name)} is too long", object=file.object, bytes=file.size)
     return file.open().readall()
 
 
@@ -99,4 +99,4 @@ def read(znode: Znode, name: str) -> bytes:
     for stored, file in files(znode):
         if linux_name(stored) == name:
             return _value(file, name)
-    raise NotFoundError(f"no extended attribute {name}", object=znode.object)
+    raise NotFoundError(f"no extended attribute {directory.printable(name)}", object=znode.object)
