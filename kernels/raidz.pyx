@@ -36,68 +36,74 @@ cdef extern from "raidz_impl.h" nogil:
     const char *ub_raidz_selected()
 
 
-cdef class Columns:
-    """The buffers of one call, held while it runs: addresses, lengths, and the promise to let go of them."""
+# The buffers of one call, held while it runs. On the stack: as an object it would cost more than small columns.
+cdef struct Columns:
+    size_t count
+    Py_buffer views[MAX_COLUMNS]
+    uint8_t *start[MAX_COLUMNS]
+    size_t length[MAX_COLUMNS]
+    bint output[MAX_COLUMNS]
+    bint absent[MAX_COLUMNS]
 
-    cdef Py_buffer views[MAX_COLUMNS]
-    cdef uint8_t *start[MAX_COLUMNS]
-    cdef size_t length[MAX_COLUMNS]
-    cdef bint output[MAX_COLUMNS]
-    cdef bint absent[MAX_COLUMNS]
-    cdef size_t count
 
-    def __dealloc__(self):
-        cdef size_t i
-        for i in range(self.count):
-            if not self.absent[i]:
-                PyBuffer_Release(&self.views[i])
+cdef int add(Columns *columns, object buffer, int flags, str what, size_t index) except -1:
+    cdef size_t c = columns.count
+    if not PyObject_CheckBuffer(buffer):
+        raise TypeError(f"{what} {index}: {type(buffer).__name__} is no buffer")
+    try:
+        PyObject_GetBuffer(buffer, &columns.views[c], flags)
+    except (BufferError, ValueError) as error:
+        blame = "read-only or not contiguous" if flags & PyBUF_WRITABLE else "not contiguous"
+        raise ValueError(f"{what} {index}: {blame} ({error})") from None
+    columns.start[c] = <uint8_t *>columns.views[c].buf
+    columns.length[c] = <size_t>columns.views[c].len
+    columns.output[c] = (flags & PyBUF_WRITABLE) != 0
+    columns.absent[c] = False
+    columns.count += 1
+    return 0
 
-    cdef int add(self, object buffer, int flags, str what, size_t index) except -1:
-        cdef Py_buffer *view = &self.views[self.count]
-        if not PyObject_CheckBuffer(buffer):
-            raise TypeError(f"{what} {index}: {type(buffer).__name__} is no buffer")
-        try:
-            PyObject_GetBuffer(buffer, view, flags)
-        except (BufferError, ValueError) as error:
-            blame = "read-only or not contiguous" if flags & PyBUF_WRITABLE else "not contiguous"
-            raise ValueError(f"{what} {index}: {blame} ({error})") from None
-        self.start[self.count] = <uint8_t *>view.buf
-        self.length[self.count] = <size_t>view.len
-        self.output[self.count] = (flags & PyBUF_WRITABLE) != 0
-        self.absent[self.count] = False
-        self.count += 1
-        return 0
 
-    cdef void add_absent(self):
-        """A column that is not there and not wanted; its length follows from the others."""
-        self.start[self.count] = NULL
-        self.length[self.count] = 0
-        self.output[self.count] = False
-        self.absent[self.count] = True
-        self.count += 1
+cdef void add_absent(Columns *columns) noexcept:
+    """A column that is not there and not wanted; its length follows from the others."""
+    cdef size_t c = columns.count
+    columns.start[c] = NULL
+    columns.length[c] = 0
+    columns.output[c] = False
+    columns.absent[c] = True
+    columns.count += 1
 
-    cdef void fill_absent(self):
-        """Absent columns are as long as the longest one."""
-        cdef size_t i, height = 0
-        for i in range(self.count):
-            height = max(height, self.length[i])
-        for i in range(self.count):
-            if self.absent[i]:
-                self.length[i] = height
 
-    cdef int check_overlaps(self) except -1:
-        """No output may share a byte with any other column."""
-        cdef size_t i, j
-        cdef uintptr_t a, b
-        for i in range(self.count):
-            if not self.output[i]:
-                continue
-            a = <uintptr_t>self.start[i]
-            for j in range(self.count):
-                b = <uintptr_t>self.start[j]
-                if i != j and a < b + self.length[j] and b < a + self.length[i]:
-                    raise ValueError("a column to be written overlaps another one")
-        return 0
+cdef void fill_absent(Columns *columns) noexcept:
+    """Absent columns are as long as the longest one."""
+    cdef size_t c, height = 0
+    for c in range(columns.count):
+        height = max(height, columns.length[c])
+    for c in range(columns.count):
+        if columns.absent[c]:
+            columns.length[c] = height
+
+
+cdef void release(Columns *columns) noexcept:
+    cdef size_t c
+    for c in range(columns.count):
+        if not columns.absent[c]:
+            PyBuffer_Release(&columns.views[c])
+    columns.count = 0
+
+
+cdef int check_overlaps(Columns *columns) except -1:
+    """No output may share a byte with any other column."""
+    cdef size_t i, j
+    cdef uintptr_t a, b
+    for i in range(columns.count):
+        if not columns.output[i]:
+            continue
+        a = <uintptr_t>columns.start[i]
+        for j in range(columns.count):
+            b = <uintptr_t>columns.start[j]
+            if i != j and a < b + columns.length[j] and b < a + columns.length[i]:
+                raise ValueError("a column to be written overlaps another one")
+    return 0
 
 
 cdef int refuse(int error, size_t ndata, size_t nparity) except -1:
@@ -122,18 +128,22 @@ def generate(data, parity):
         refuse(UB_RAIDZ_BAD_WIDTH, ndata, nparity)
     if nparity < 1 or nparity > MAX_PARITY:
         refuse(UB_RAIDZ_BAD_PARITY, ndata, nparity)
-    cdef Columns columns = Columns.__new__(Columns)
-    for i in range(nparity):
-        columns.add(parity[i], PyBUF_WRITABLE, "parity column", i)
-        if columns.length[i] != columns.length[0]:
-            refuse(UB_RAIDZ_BAD_HEIGHT, ndata, nparity)
-    for i in range(ndata):
-        columns.add(data[i], PyBUF_SIMPLE, "data column", i)
-    columns.check_overlaps()
-    with nogil:
-        error = ub_raidz_generate(ndata, nparity, <const uint8_t *const *>&columns.start[nparity],
-                                  &columns.length[nparity], columns.start, columns.length[0])
-    refuse(error, ndata, nparity)
+    cdef Columns columns
+    columns.count = 0
+    try:
+        for i in range(nparity):
+            add(&columns, parity[i], PyBUF_WRITABLE, "parity column", i)
+            if columns.length[i] != columns.length[0]:
+                refuse(UB_RAIDZ_BAD_HEIGHT, ndata, nparity)
+        for i in range(ndata):
+            add(&columns, data[i], PyBUF_SIMPLE, "data column", i)
+        check_overlaps(&columns)
+        with nogil:
+            error = ub_raidz_generate(ndata, nparity, <const uint8_t *const *>&columns.start[nparity],
+                                      &columns.length[nparity], columns.start, columns.length[0])
+        refuse(error, ndata, nparity)
+    finally:
+        release(&columns)
 
 
 cdef int check_width(size_t ncols, size_t nparity) except -1:
@@ -164,20 +174,24 @@ def reconstruct(columns, size_t nparity, missing):
     cdef int error
     check_width(ncols, nparity)
     nmissing = read_missing(missing, ncols, nparity, numbers)
-    cdef Columns held = Columns.__new__(Columns)
-    for i in range(ncols):
-        lost = False
-        for m in range(nmissing):
-            lost = lost or numbers[m] == i
-        if lost and columns[i] is None:
-            held.add_absent()
-        else:
-            held.add(columns[i], PyBUF_WRITABLE if lost else PyBUF_SIMPLE, "column", i)
-    held.check_overlaps()
-    held.fill_absent()
-    with nogil:
-        error = ub_raidz_reconstruct(ncols, nparity, held.start, held.length, numbers, nmissing)
-    refuse(error, ncols - nparity, nparity)
+    cdef Columns held
+    held.count = 0
+    try:
+        for i in range(ncols):
+            lost = False
+            for m in range(nmissing):
+                lost = lost or numbers[m] == i
+            if lost and columns[i] is None:
+                add_absent(&held)
+            else:
+                add(&held, columns[i], PyBUF_WRITABLE if lost else PyBUF_SIMPLE, "column", i)
+        check_overlaps(&held)
+        fill_absent(&held)
+        with nogil:
+            error = ub_raidz_reconstruct(ncols, nparity, held.start, held.length, numbers, nmissing)
+        refuse(error, ncols - nparity, nparity)
+    finally:
+        release(&held)
 
 
 cdef class Stack:
