@@ -249,12 +249,14 @@ class Volume(Dataset):
     @property
     def size(self) -> int:
         """Bytes."""
-        return self._zvol.size
+        size: int = self._zvol.size
+        return size
 
     @property
     def volblocksize(self) -> int:
         """Bytes of a block."""
-        return self._zvol.volblocksize
+        size: int = self._zvol.volblocksize
+        return size
 
     @property
     def _zvol(self) -> Any:
@@ -332,12 +334,14 @@ class Pool:
     @property
     def size(self) -> int:
         """Bytes of all its vdevs, parity included."""
-        return self.spa.space.size
+        total: int = self.spa.space.size
+        return total
 
     @property
     def allocated(self) -> int:
         """Bytes in use, parity included."""
-        return self.spa.space.allocated
+        total: int = self.spa.space.allocated
+        return total
 
     @property
     def features(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ..vdev.state import VdevAux, VdevState
 from ..vdev.vdev import Vdev
 from . import scanstate
 from .errorlog import DataError, read_errors
+from .properties import get
 from .space import allocation_class
 from .spares import AuxDevice
 
@@ -230,10 +231,12 @@ def _counters(status: Status) -> bool:
 
 
 def _features_disabled(status: Status) -> bool:
-    if status.spa.version < 5000:
-        return False
+    spa = status.spa
+    compatibility = get(spa, "compatibility")
+    if spa.version < 5000 or (compatibility is not None and compatibility.value != "off"):
+        return False  # a pool that is to be compatible asks for the features of a list that is not in the pool
     return any(
-        feature.since <= EXPECTED_RELEASE and status.spa.features.state(feature.name) == "disabled"
+        feature.since <= EXPECTED_RELEASE and spa.features.state(feature.name) == "disabled"
         for feature in FEATURES
     )
 

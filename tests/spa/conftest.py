@@ -17,7 +17,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``every_kind``: every kind of golden pool that can be had here."""
     if "every_kind" in metafunc.fixturenames:
         above = next(p for p in metafunc.config.pluginmanager.get_plugins() if hasattr(p, "pool_kinds"))
-        metafunc.parametrize("every_kind", above.pool_kinds())
+        kinds = [pytest.param(kind, marks=pytest.mark.pools) for kind in above.pool_kinds()]
+        metafunc.parametrize("every_kind", kinds)
 
 
 class Disk(OverlayDevice):
