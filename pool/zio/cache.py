@@ -1,6 +1,6 @@
 """A small cache of metadata blocks, least recently used out first.
 
-Two pointers name the same bytes when their first address and physical birth are equal; blocks are never changed in
+Two pointers name the same bytes when their first address and their births are equal; blocks are never changed in
 place, so nothing in here grows stale. Encrypted blocks are kept apart by whether, and with which keys, they were read.
 """
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Key = tuple[Any, ...]
 
+# A pointer's bytes in memory, see ``ondisk/blkptr.py``: this is looked at too often for anything slower.
+_DVA, _PROP, _BIRTHS, _CHECKSUM = slice(0, 16), slice(48, 56), slice(72, 88), slice(96, 128)
+_EMBEDDED_BIT, _CRYPT_BIT = 39, 61
+
 
 class BlockCache:
     """Bytes of blocks, at most ``limit`` bytes of them. Any thread may use it."""
@@ -31,14 +35,21 @@ class BlockCache:
 
     @staticmethod
     def key(bp: blkptr.BpArray, raw: bool, keys: BlockKeys | None) -> Key | None:
-        """What the block is kept under; None when it is not worth keeping (it lies in its pointer)."""
-        if bool(blkptr.is_embedded(bp)) or bool(blkptr.is_hole(bp)):
+        """What the block is kept under; None when it is not worth keeping (it lies in its pointer).
+
+        Args:
+            bp: one block pointer.
+            raw: it is read without decryption.
+            keys: those it is decrypted with.
+        """
+        words = bp.tobytes()
+        flags = int.from_bytes(words[_PROP], "little")
+        if flags >> _EMBEDDED_BIT & 1 or not any(words[_DVA]):
             return None
-        first, second = bp["dva"][0].tolist()
         # Sizes and checksum too: a pointer that lies about either must not be answered with another block.
-        content = (int(bp["prop"]), *bp["cksum"].tolist())
-        how = (raw, 0 if keys is None else keys.serial) if bool(blkptr.is_crypt(bp)) else None
-        return (first, second, int(blkptr.physical_birth(bp)), content, how)
+        content = words[_DVA] + words[_PROP] + words[_BIRTHS] + words[_CHECKSUM]
+        how = (raw, 0 if keys is None else keys.serial) if flags >> _CRYPT_BIT & 1 else None
+        return (content, how)
 
     def get(self, key: Key | None) -> bytes | None:
         """The block, or None."""

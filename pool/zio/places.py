@@ -41,20 +41,14 @@ class Spots:
     offset: I64Array
     psize: I64Array
     birth: I64Array
+    ways: I64Array  # in how many ways it can be read there
     verdict: StatusArray  # before anything is read
-
-    def ways(self, top: int) -> int:
-        """In how many ways blocks on a top-level vdev can be read."""
-        return self.tree.ways(top)
 
     def attempts(self) -> Iterator[Attempt]:
         """Every copy and way, in the order they are to be tried."""
-        tops = np.unique(self.top[self.usable]).tolist()
-        ways = {top: self.ways(top) for top in tops}
-        for way in range(max(ways.values(), default=0)):
-            having = [top for top in tops if ways[top] > way]
+        for way in range(int(self.ways.max(initial=0))):
             for dva in range(blkptr.DVAS_PER_BP):
-                possible = self.usable[:, dva] & np.isin(self.top[:, dva], having)
+                possible = self.usable[:, dva] & (self.ways[:, dva] > way)
                 if possible.any():
                     yield Attempt(self, dva, way, possible)
 
@@ -84,6 +78,7 @@ def resolve(tree: VdevTree, request: Request, index: I64Array) -> Spots:
     psize, birth = request.psize[index], request.birth[index]
     usable = request.copies[index] & (top < len(tree.tops))
     missing = np.zeros(len(index), dtype=bool)
+    ways = np.zeros(top.shape, dtype=np.int64)
     for number in np.unique(top[usable]).tolist():
         rows, dvas = np.nonzero(usable & (top == number))
         if tree.tops[number].type == "missing":
@@ -94,9 +89,10 @@ def resolve(tree: VdevTree, request: Request, index: I64Array) -> Spots:
         at, sizes, births = offset[rows, dvas], psize[rows], birth[rows]
         asizes = tree.asizes(number, sizes, births)
         usable[rows, dvas] = tree.check(number, at, asizes, sizes, births)
+        ways[rows, dvas] = tree.ways(number)
     verdict = np.full(len(index), Status.MISSING, dtype=np.uint8)
     verdict[~usable.any(axis=1) & ~missing] = Status.BAD_POINTER
-    return Spots(tree, usable, top, offset, psize, birth, verdict)
+    return Spots(tree, usable, top, offset, psize, birth, ways, verdict)
 
 
 def layout_of(

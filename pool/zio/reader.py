@@ -21,7 +21,7 @@ from ..errors import AuthenticationError, CorruptError, LimitError, UnsupportedE
 from ..ondisk import blkptr, dmutypes
 from ..vdev.layout import COLUMN, GROUP, Layout
 from ..vdev.tree import VdevTree
-from . import checksum, compress, copies, gang, places, reconstruct
+from . import checksum, compress, copies, gang, places, reconstruct, single
 from . import scrub as scrubbing
 from .cache import BlockCache
 from .request import I64Array, Request, decode
@@ -96,10 +96,12 @@ class Zio:
         cached = self.cache.get(key)
         if cached is not None:
             return cached
-        blocks = self.read(bps, keys, raw=raw, errors="collect")
-        if blocks.status[0]:
-            raise error_for(int(blocks.status[0]), bps[0], what)
-        data = blocks.data.tobytes()
+        data = single.read_plain(self, bps[0])
+        if data is None:
+            blocks = self.read(bps, keys, raw=raw, errors="collect")
+            if blocks.status[0]:
+                raise error_for(int(blocks.status[0]), bps[0], what)
+            data = blocks.data.tobytes()
         kind = int(blkptr.object_type(bps[0]))
         if (dmutypes.METADATA[kind] or int(blkptr.level(bps[0]))) and len(data) <= CACHED_MAX:
             self.cache.put(key, data)
@@ -216,7 +218,10 @@ class Zio:
         spots = places.resolve(self.tree, request, index)
         request.status[index] = spots.verdict
         for attempt in spots.attempts():
-            pending = np.flatnonzero(RETRY[request.status[index]] & attempt.possible)
+            retry = RETRY[request.status[index]]
+            if not retry.any():
+                return
+            pending = np.flatnonzero(retry & attempt.possible)
             if not len(pending):
                 continue
             for layout, rows in attempt.layouts(pending):

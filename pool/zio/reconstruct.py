@@ -242,7 +242,7 @@ def _copies(spots: Spots, row: int) -> list[tuple[int, int]]:
 
 
 def _ways(spots: Spots, dva: int, top: int, row: int) -> Iterator[Layout]:
-    for way in range(spots.ways(top)):
+    for way in range(int(spots.ways[row, dva])):
         yield places.layout_of(spots, dva, top, way, np.array([row]))
 
 

@@ -97,7 +97,7 @@ def _status(request: Request, salt: bytes) -> None:
         (stored & salted & (len(salt) != SALT_SIZE), Status.UNSUPPORTED),
         (stored & ~known, Status.UNSUPPORTED),
         (~request.hole & ~compress.KNOWN[request.compress], Status.UNSUPPORTED),
-        (request.embedded & ~np.isin(etype, [blkptr.ETYPE_DATA, blkptr.ETYPE_REDACTED]), Status.BAD_POINTER),
+        (request.embedded & (etype != blkptr.ETYPE_DATA) & (etype != blkptr.ETYPE_REDACTED), Status.BAD_POINTER),
         (stored & ~request.copies.any(axis=1), Status.BAD_POINTER),
         (~request.hole & ~(sizes & payload), Status.BAD_POINTER),
         (~dmutypes.VALID[request.type], Status.BAD_POINTER),

@@ -59,7 +59,9 @@ class Runner:
         if executor is not None:
             executor.shutdown()
 
-    def run(self, layout: Layout, jobs: JobArray, out: Any, salt: bytes) -> tuple[StatusArray, FaultArray]:
+    def run(
+        self, layout: Layout, jobs: JobArray, out: Any, salt: bytes, *, count: bool = True
+    ) -> tuple[StatusArray, FaultArray]:
         """Run one job for each block of the layout.
 
         Args:
@@ -67,6 +69,7 @@ class Runner:
             jobs: one ``JOB`` for each of its blocks; their groups are filled in here.
             out: writable buffer for the results.
             salt: of the pool.
+            count: add failed reads to the leaves' counters.
 
         Returns:
             status for each job, fault for each column.
@@ -83,7 +86,8 @@ class Runner:
             again = jobs[failed]
             status[failed], more = self._call(columns, layout.groups, again, entries, out, salt)
             faults = np.maximum(faults, more)
-        self._count(layout, faults)
+        if count:
+            self._count(layout, faults)
         return status, faults
 
     def run_memory(self, data: Any, layout: Layout, jobs: JobArray, out: Any) -> StatusArray:
