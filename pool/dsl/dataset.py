@@ -78,7 +78,7 @@ class DslDataset:
             )
 
     def __repr__(self) -> str:
-        return f"<DslDataset {self.name} object {self.obj}>"
+        return f"<DslDataset {self.obj} of {self.dir.name}>"
 
     # -- names and kind ------------------------------------------------------------------------------------------
 
