@@ -294,7 +294,7 @@ def _dsl_lines(dnode: Dnode) -> Iterator[str]:
     assert is_dataclass(phys)
     for field in fields(phys):
         value = getattr(phys, field.name)
-        shown = blkptr_text(value) if getattr(value, "dtype", None) == blkptr.BLKPTR else value
+        shown = blkptr_text(blkptr.from_bytes(value)[0]) if field.name == "bp" else value
         yield f"\t\t{field.name} = {shown}"
 
 
