@@ -21,7 +21,7 @@ OFFSETS_SIZE = 40
 assert struct.calcsize("<" + OFFSETS) == OFFSETS_SIZE
 
 MAX_HISTORY = 1 << 30  # OpenZFS keeps no more
-MAX_RECORD = 64 << 20
+MAX_RECORD = 16 << 20
 LENGTH = struct.Struct("<Q")
 
 
@@ -83,18 +83,30 @@ def decode_records(data: bytes) -> list[NVList]:
     Raises:
         CorruptError: a record is cut off or no nvlist.
     """
+    records, used = split_records(data)
+    if used < len(data):
+        raise CorruptError("the pool history ends within a record", position=used)
+    return records
+
+
+def split_records(data: bytes | bytearray) -> tuple[list[NVList], int]:
+    """The whole records at the start of ``data``, and how many bytes they take; the rest begins the next one.
+
+    Raises:
+        CorruptError: a record is no nvlist. LimitError: it claims to be larger than any.
+    """
     records = []
     at = 0
-    while at < len(data):
-        if len(data) - at < LENGTH.size:
-            raise CorruptError("the pool history ends within a record", position=at)
+    while len(data) - at >= LENGTH.size:
         (length,) = LENGTH.unpack_from(data, at)
-        at += LENGTH.size
-        if length > len(data) - at:
-            raise CorruptError("the pool history ends within a record", position=at, length=length)
-        records.append(nvlist.decode(memoryview(data)[at : at + length], limit=MAX_RECORD))
-        at += length
-    return records
+        if length > MAX_RECORD:
+            raise LimitError("a record of the pool history is too long", position=at, length=length)
+        if length > len(data) - at - LENGTH.size:
+            break
+        begin = at + LENGTH.size
+        records.append(nvlist.decode(bytes(data[begin : begin + length])))
+        at = begin + length
+    return records, at
 
 
 def encode_record(record: NVList, order: str = "<") -> bytes:

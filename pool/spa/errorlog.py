@@ -52,6 +52,7 @@ def read_errors(spa: Spa) -> list[DataError]:
         CorruptError: a log is damaged. LimitError: it is absurdly long.
     """
     found: set[DataError] = set()
+    seen = 0
     for name in (LAST, SCRUB):
         number = spa.directory.number(name, 0)
         if not number:
@@ -59,7 +60,8 @@ def read_errors(spa: Spa) -> list[DataError]:
         by_head = spa.features.state(HEAD_ERRLOG) == "active"
         for error in _by_head(spa, number) if by_head else _by_objset(spa, number):
             found.add(error)
-            if len(found) > MAX_ERRORS:
+            seen += 1
+            if seen > MAX_ERRORS:
                 raise LimitError("the pool's error log is too long", limit=MAX_ERRORS)
     return sorted(found, key=lambda e: (e.dataset, e.object, e.level, e.blkid, e.birth))
 

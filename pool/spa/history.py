@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .spa import Spa
 
 HISTORY = "history"
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,17 @@ def read_history(spa: Spa) -> list[HistoryRecord]:
     if dnode.type != ObjectType.SPA_HISTORY:
         raise CorruptError("the pool's history is an object of another kind", object=number, type=dnode.type)
     offsets = ondisk.decode_offsets(dnode.bonus, dnode.order)
-    data = b"".join(dnode.read(at, length) for at, length in offsets.all_pieces())
-    return [record_of(entry) for entry in ondisk.decode_records(data)]
+    found: list[HistoryRecord] = []
+    rest = bytearray()
+    for at, length in offsets.all_pieces():
+        for part in range(at, at + length, CHUNK):
+            rest += dnode.read(part, min(CHUNK, at + length - part))
+            records, used = ondisk.split_records(rest)
+            found += map(record_of, records)
+            del rest[:used]
+    if rest:
+        raise CorruptError("the pool's history ends within a record", object=number)
+    return found
 
 
 def record_of(entry: NVList) -> HistoryRecord:

@@ -24,7 +24,7 @@ from ..ondisk.nvlist import NVList
 
 OBJECT_DIRECTORY = 1
 MAX_ENTRIES = 1 << 16  # in the object directory; each dedup table, log or removed vdev adds a few
-MAX_WORDS = 1 << 28
+MAX_WORDS = 1 << 25  # read at once: 256 MiB
 
 CONFIG = "config"
 SALT = "org.illumos:checksum_salt"

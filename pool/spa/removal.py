@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..dmu.objset import Objset
 from ..errors import CorruptError
 from ..ondisk import indirect
@@ -24,6 +26,7 @@ INDIRECT_OBJECT = "com.delphix:indirect_object"
 INDIRECT_BIRTHS = "com.delphix:indirect_births"
 PREVIOUS = "com.delphix:prev_indirect_vdev"
 WORDS_PER_ENTRY = indirect.ENTRY_SIZE // 8
+CHUNK = 1 << 16  # entries read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,13 @@ def _load(vdev: IndirectVdev, mos: Objset) -> int:
         raise CorruptError("a removed vdev has no mapping", "import an earlier txg", vdev=vdev.id)
     dnode = mos.dnode(number)
     header = indirect.decode_mapping_header(dnode.bonus, dnode.order)
-    found = metadata.words(dnode, header.entries * WORDS_PER_ENTRY)
-    mapping = indirect.decode_mapping(found.astype("<u8").tobytes())
-    vdev.set_mapping(mapping.source, mapping.dva, mapping.size)
+    parts = []
+    for first in range(0, header.entries, CHUNK):  # so that a forged count ends at the first entry of zeros
+        count = min(CHUNK, header.entries - first)
+        found = metadata.words(dnode, count * WORDS_PER_ENTRY, first * WORDS_PER_ENTRY)
+        parts.append(indirect.decode_mapping(found.astype("<u8").tobytes()))
+    if parts:
+        vdev.set_mapping(*(np.concatenate([getattr(p, field) for p in parts]) for field in ("source", "dva", "size")))
     births = _births(vdev, mos)
     vdev.set_births(births["offset"], births["txg"])
     return header.entries * indirect.ENTRY_SIZE

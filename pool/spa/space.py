@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..dsl.accounting import PoolSpace, slop_space
 from ..dsl.mosobj import entries, numbers
-from ..errors import CorruptError
-from ..ondisk import blkptr, dmutypes, spacemap
+from ..errors import CorruptError, LimitError
+from ..ondisk import blkptr, spacemap
 from ..ondisk.blkptr import BpArray
 from ..vdev.tree import VdevTree
 from ..vdev.vdev import Vdev
@@ -35,8 +35,9 @@ ALLOCATION_BIAS = "org.zfsonlinux:allocation_bias"
 UNFLUSHED_TXGS = "com.delphix:ms_unflushed_phys_txgs"
 CHECKPOINT_MAP = "com.delphix:pool_checkpoint_sm"
 
-MAX_METASLABS = 1 << 20
-MIN_METASLAB_SHIFT, MAX_METASLAB_SHIFT = 20, 40
+MAX_METASLABS = 1 << 18  # OpenZFS makes no more than half as many
+MIN_METASLAB_SHIFT, MAX_METASLAB_SHIFT = 12, 40  # 19 in pools of 2006
+MAX_LOG_WORDS = 1 << 25  # in all log space maps
 LOG_SHIFT = 9
 EMBEDDED_LOG_METASLABS = 64  # vdevs with more set one metaslab aside for the intent log
 DEFLATE_BLOCK = 128 << 10  # the block size by which overhead of parity is charged
@@ -305,11 +306,15 @@ def _add_logs(spa: Spa, maps: dict[int, _Maps]) -> None:
             logs[int(name, 16)] = obj
         except ValueError:
             raise CorruptError("a log space map's name is no txg", name=name) from None
+    total = 0
     for txg, obj in sorted(logs.items()):
         dnode = spa.mos.dnode(obj)
         header = spacemap.decode_header(dnode.bonus, dnode.order)
-        words = metadata.words(dnode, header.length // spacemap.WORD)
-        found = spacemap.decode(words.astype("<u8").tobytes())
+        count = header.length // spacemap.WORD
+        total += count
+        if total > MAX_LOG_WORDS:
+            raise LimitError("the log space maps are too long", words=total)
+        found = spacemap.decode(metadata.words(dnode, count).astype("<u8").tobytes())
         for vdev in np.unique(found["vdev"]).tolist():
             if vdev in maps:
                 maps[vdev].add_log(txg, found[found["vdev"] == vdev])
@@ -330,13 +335,6 @@ def dsize_of(tree: VdevTree) -> Callable[[BpArray], NDArray[np.uint64]]:
     def dsize(bps: BpArray) -> NDArray[np.uint64]:
         vdev = np.minimum(blkptr.dva_vdev(bps), np.uint64(len(ratios) - 1)).astype(np.intp)
         charged = blkptr.dva_asize(bps) // np.uint64(512) * ratios[vdev]
-        # The third address of an encrypted block holds its salt and IV.
-        secret = (
-            blkptr.is_crypt(bps)
-            & (blkptr.level(bps) == 0)
-            & dmutypes.ENCRYPTED[blkptr.object_type(bps).astype(np.intp)]
-        )
-        charged[..., 2] = np.where(secret, np.uint64(0), charged[..., 2])
         total: NDArray[np.uint64] = charged.sum(axis=-1, dtype=np.uint64)
         return np.where(blkptr.is_embedded(bps) | blkptr.is_hole(bps), np.uint64(0), total)
 

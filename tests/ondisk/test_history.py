@@ -16,6 +16,9 @@ def test_records_round_trip() -> None:
     records = [NVList({"history command": f"zpool create {n}", "history time": n}) for n in range(5)]
     data = b"".join(history.encode_record(r) for r in records)
     assert history.decode_records(data) == records
+    assert history.split_records(data[:-1]) == (records[:-1], len(data) - len(history.encode_record(records[-1])))
+    with pytest.raises(LimitError):
+        history.decode_records(b"\xff" * 16)
     for cut in (1, 9, len(data) - 1):
         with pytest.raises(CorruptError):
             history.decode_records(data[:cut])
