@@ -172,7 +172,7 @@ static int plan(const ub_batch *b, const ub_job *job, job_state *s, size_t *nrea
     for (uint32_t k = 0; k < job->ngroups; k++)
         if (!check_group(b, job, &b->groups[job->first + k], s, nreads))
             return 0;
-    if (s->extent < job->psize || s->extent - job->psize >= UB_SECTOR_MAX * (uint64_t)UB_COLUMNS_MAX)
+    if (s->extent < job->psize || s->extent - job->psize >= UB_SECTOR_MAX)
         return 0;
     return places_are_inside(b, job, s);
 }

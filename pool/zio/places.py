@@ -132,3 +132,19 @@ def count_checksum_errors(runner: Runner, layout: Layout, status: StatusArray) -
             continue
         for leaf in np.unique(layout.block_columns(row)["leaf"]).tolist():
             runner.count_wrong(leaf)
+
+
+def distrust(layout: Layout, leaves: frozenset[int]) -> I64Array:
+    """Make a layout do without some leaves; gives, for each column, the leaf it was thereby taken from, or -1."""
+    columns = layout.columns["leaf"]
+    taken = np.where(np.isin(columns, sorted(leaves)), columns, -1).astype(np.int64)
+    columns[taken >= 0] = -1
+    return taken
+
+
+def count_distrusted(runner: Runner, layout: Layout, taken: I64Array, status: StatusArray) -> None:
+    """Count a checksum error on the leaves without which blocks came out right (and had not before)."""
+    owner = layout.block_of_column()
+    data = (layout.columns["parity"] < 0) & (layout.columns["stored"] > 0)
+    for number in np.flatnonzero((taken >= 0) & data & (status[owner] == Status.OK)).tolist():
+        runner.count_wrong(int(taken[number]))

@@ -229,11 +229,39 @@ class Zio:
                 status = self._attempt(request, blocks, layout, out, dest, staged=staged)
                 better = _better(status, request.status[blocks])
                 request.status[blocks[better]] = status[better]
-        for row in np.flatnonzero(RETRY[request.status[index]]).tolist():
+        self._search(request, index, spots, out, dest, staged=staged)
+
+    def _search(
+        self,
+        request: Request,
+        index: I64Array,
+        spots: places.Spots,
+        out: NDArray[np.uint8],
+        dest: I64Array,
+        *,
+        staged: bool,
+    ) -> None:
+        """For what is still wrong, try which columns lie; what one block teaches about leaves helps all others."""
+        learnt: set[frozenset[int]] = set()
+        pending = np.flatnonzero(RETRY[request.status[index]])
+        while len(pending):
+            row, pending = int(pending[0]), pending[1:]
             i = int(index[row])
-            data = reconstruct.search(self, request, i, spots, row)
-            if data is not None:
-                request.status[i] = self._finish(request, i, data, out, int(dest[i]), verify=False)
+            found = reconstruct.search(self, request, i, spots, row)
+            if found is None:
+                continue
+            request.status[i] = self._finish(request, i, found.data, out, int(dest[i]), verify=False)
+            if found.leaves in learnt or not len(pending):
+                continue
+            learnt.add(found.leaves)
+            for attempt in spots.attempts():
+                retry = pending[RETRY[request.status[index[pending]]] & attempt.possible[pending]]
+                for layout, rows in attempt.layouts(retry):
+                    suspect = places.distrust(layout, found.leaves)
+                    status = self._attempt(request, index[rows], layout, out, dest, staged=staged)
+                    request.status[index[rows[status == Status.OK]]] = Status.OK
+                    places.count_distrusted(self.runner, layout, suspect, status)
+            pending = pending[RETRY[request.status[index[pending]]]]
 
     def _attempt(
         self,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Hypotheses tried for one block and one way of reading it.
 SEARCH_MAX = 1 << 16
+#: What they may add up to, in bytes of block: some seconds. Only absurd stripes and huge blocks get there.
+SEARCH_BYTES = 8 << 30
 #: Combinations of copies tried for a block split over several places.
 SPLIT_MAX = 1 << 12
 
@@ -45,10 +47,11 @@ Column = bytearray | None  # None: cannot be read
 
 @dataclass(slots=True)
 class Found:
-    """A block's good bytes, and which columns of its layout do not hold what they should."""
+    """A block's good bytes, which columns of its layout do not hold what they should, and whose they are."""
 
     data: memoryview
     wrong: list[int]
+    leaves: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -62,10 +65,17 @@ class _Group:
     lengths: list[int]  # parity: the height
 
 
-def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> memoryview | None:
+def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> Found | None:
     """Good stored bytes of block i of a request, none of whose copies could be used as read; None if there are none.
 
     Counts a checksum error on every leaf that is thereby shown to lie.
+
+    Args:
+        zio: the pool's blocks.
+        request: holds the block.
+        i: which it is in the request.
+        spots: places of some of the request's blocks.
+        row: which it is in these.
     """
     psize = int(request.psize[i])
 
@@ -77,10 +87,10 @@ def search(zio: Zio, request: Request, i: int, spots: Spots, row: int) -> memory
         for layout in layouts:
             found = search_layout(zio.runner, layout, psize, verify)
             if found is not None:
-                return found.data
+                return found
         split = search_split(zio.tree, layouts, psize, verify)
         if split is not None:
-            return split
+            return Found(split, [], frozenset())
     return None
 
 
@@ -98,13 +108,14 @@ def search_layout(runner: Runner, layout: Layout, psize: int, verify: Verify) ->
     tree = runner.tree
     groups = read_groups(tree, layout)
     for labels in _labellings(tree, layout):
-        for guess in islice(_guesses(tree, layout, labels), SEARCH_MAX):
+        for guess in islice(_guesses(tree, layout, labels), min(SEARCH_MAX, SEARCH_BYTES // psize)):
             data = _assume(groups, labels, guess, psize)
             if data is not None and verify(data[:psize]):
                 wrong = differences(groups, data)
-                for number in wrong:
-                    runner.count_wrong(int(layout.columns["leaf"][number]))
-                return Found(data[:psize], wrong)
+                leaves = [int(layout.columns["leaf"][number]) for number in wrong]
+                for leaf in leaves:
+                    runner.count_wrong(leaf)
+                return Found(data[:psize], wrong, frozenset(leaves))
     return None
 
 
@@ -228,7 +239,8 @@ def differences(groups: list[_Group], data: memoryview) -> list[int]:
             raidz.generate(want, parity)
         for k, good in enumerate([*parity, *want]):
             column = group.columns[k]
-            if column is not None and column != good:
+            # Without parity, what follows the block in its last sector has no meaning.
+            if column is not None and column[: len(good)] != good:
                 wrong.append(group.numbers[k])
     return wrong
 

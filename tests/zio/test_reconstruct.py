@@ -134,3 +134,21 @@ def test_split_blocks(bench, make):
     pool.spoil(3, places[0][1])
     assert pool.zio.read(bp, errors="collect").status.tolist() == [2]
     assert pool.zio.scrub(bp).status.tolist() == [2]
+
+
+def test_what_one_block_teaches_helps_the_others(bench, make, monkeypatch):
+    """Of a disk full of rubbish, and of two, few blocks have to be searched for."""
+    pool = bench(raidz(make, 2, 6))
+    data = [make.noise(4096 * (3 + k % 7), k) for k in range(120)]
+    bps = np.concatenate([pool.write(d, (0, k * (24 << 12)), checksum=7 if k % 5 else 14) for k, d in enumerate(data)])
+    calls = []
+    search = reconstruct.search
+    monkeypatch.setattr(reconstruct, "search", lambda *args: calls.append(1) or search(*args))
+    for guid in (4, 6):
+        pool.spoil(guid, 0, 18 << 20)
+        calls.clear()
+        assert pool.zio.read(bps).data.tobytes() == b"".join(data)
+        assert len(calls) < 12
+    assert {leaf.guid for leaf in pool.tree.leaves if leaf.checksum_errors} == {4, 6}
+    pool.spoil(2, 0, 18 << 20)
+    assert pool.zio.read(bps, errors="collect").status.any()
