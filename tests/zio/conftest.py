@@ -90,6 +90,19 @@ def opened(pools) -> Iterator[Callable[..., OpenPool]]:
         pool.stack.close()
 
 
+@pytest.fixture
+def open_images() -> Iterator[Callable[[list[Path]], OpenPool]]:
+    """``open_images(paths)``: a pool from some of its images."""
+    with ExitStack() as stack:
+
+        def get(images: list[Path]) -> OpenPool:
+            pool = open_pool(images)
+            stack.push(pool.stack)
+            return pool
+
+        yield get
+
+
 def dnode_pointers(slots: bytes) -> list[np.ndarray]:
     """Block pointers of every dnode in a dnode block, spill pointers too."""
     found, at = [], 0

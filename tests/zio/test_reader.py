@@ -14,7 +14,7 @@ from uberblock.pool.errors import (
     MissingDeviceError,
     UnsupportedError,
 )
-from uberblock.pool.ondisk import blkptr
+from uberblock.pool.ondisk import blkptr, label
 from uberblock.pool.zio import reader
 from uberblock.pool.zio.status import Status
 
@@ -345,3 +345,29 @@ def test_pools_written_by_openzfs(opened, walk, kind):
         stored = every[~blkptr.is_embedded(every)]
         assert set(blkptr.checksum(stored).tolist()) >= {6, 7, 8, 11, 12, 13, 14}
         assert set(blkptr.compression(every).tolist()) >= {2, 3, 5, 13, 14, 15, 16}
+
+
+@pytest.mark.parametrize("kind, lost", [("draid", 2), ("raidz-expansion", 1), ("classes", 1)])
+def test_real_pools_with_disks_missing(open_images, pools, walk, kind, lost):
+    """As many as the redundancy bears, from either end."""
+    images = [image for image in pools(kind).images if is_data_disk(image)]
+    full = open_images(images)
+    every = walk.every(full)
+    want = full.zio.read(every, raw=True).data
+    for gone in (images[:lost], images[-lost:]):
+        pool = open_images([image for image in images if image not in gone])
+        pool.zio.salt = full.zio.salt
+        blocks = pool.zio.read(every, raw=True, errors="collect")
+        # Where the lost disk was a vdev of its own (a log), its blocks are gone.
+        fine = blocks.status == Status.OK
+        assert fine.mean() > 0.99 and (kind == "classes" or fine.all())
+        assert kind == "classes" or np.array_equal(blocks.data, want)
+        scrubbed = pool.zio.scrub(every)
+        assert not scrubbed.damage and (scrubbed.status == 0).mean() > 0.99
+
+
+def is_data_disk(image):
+    with image.open("rb") as stream:
+        region = stream.read(256 << 10)
+    found = label.decode(region, 0)
+    return found.config is not None and "vdev_tree" in found.config and found.config["state"] in (0, 1)
