@@ -1,9 +1,10 @@
 """Checksums of blocks, as OpenZFS stores them in block pointers.
 
 A checksum is 32 bytes, or four 64-bit words: as they stand in a block pointer of a little-endian pool.
-``byteswap=True`` says that the data was written by a big-endian machine; the words are then the numbers that such a
-block pointer holds. Lengths: fletcher2 a multiple of 16 bytes, fletcher4 of 4, the others any (else ValueError).
-Buffers may have any alignment. All functions release the interpreter lock and may be called from any thread.
+``byteswap=True`` says that the data was written by a big-endian machine; the words are then the numbers that
+such a block pointer holds. Lengths: fletcher2 a multiple of 16 bytes, fletcher4 of 4, the others any (else
+ValueError). Buffers may have any alignment. All functions release the interpreter lock and may be called from
+any thread.
 """
 
 from collections.abc import Iterable
@@ -42,7 +43,8 @@ def many(
 ) -> None:
     """Checksums of n buffers into ``out``, n x 4 unsigned 64-bit words in native order.
 
-    ValueError: unknown name, wrong shape or type of ``out``, a length the checksum is not defined for, no salt.
+    ValueError: unknown name, wrong shape or type of ``out``, a length the checksum is not defined for, no
+    salt.
     """
 
 def many_at(
@@ -75,7 +77,7 @@ def implementation() -> dict[str, str]:
 def select(family: str | None = None, name: str | None = None) -> dict[str, str]:
     """Use one kernel of a family from now on in all threads. Returns what ``implementation`` does.
 
-    Without a name: the one that the environment names (UBERBLOCK_FLETCHER, UBERBLOCK_SHA256, UBERBLOCK_SHA512), or
-    the best; without a family: that for each family. ValueError: unknown name or family; NotImplementedError: not
-    in this build; RuntimeError: not runnable on this machine.
+    Without a name: the one that the environment names (UBERBLOCK_FLETCHER, UBERBLOCK_SHA256,
+    UBERBLOCK_SHA512, UBERBLOCK_EDONR), or the best; without a family: that for each family. ValueError:
+    unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on this machine.
     """

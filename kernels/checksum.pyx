@@ -1,13 +1,13 @@
 """Checksums of blocks (the contract is in checksum_impl.h, the types in checksum.pyi).
 
-This file takes buffers apart, checks them, and releases the interpreter lock. BLAKE3 is the work of the package of
-that name; everything else is in the C files.
+This file takes buffers apart, checks them, and releases the interpreter lock. BLAKE3 is the work of the
+package of that name; everything else is in the C files.
 """
 
 import os
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, \
-    PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, \
+    PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -59,11 +59,11 @@ IDS = {
     "blake3": UB_CHECKSUM_BLAKE3,
 }
 SALTED = frozenset({"skein", "edonr", "blake3"})
-FAMILIES = ("fletcher", "sha256", "sha512")
+FAMILIES = ("fletcher", "sha256", "sha512", "edonr")
 assert len(FAMILIES) == UB_FAMILIES
 
 
-# --- buffers and salts ----------------------------------------------------------------------------------------------
+# --- buffers and salts --------------------------------------------------------------------------------------
 
 cdef class Views:
     """Buffers held while a call runs: their addresses and lengths, and the promise to let go of them."""
@@ -145,7 +145,7 @@ cdef int fill_salt(str name, object salt, ub_salt *to) except -1:
     return 0
 
 
-# --- one buffer -------------------------------------------------------------------------------------------------------
+# --- one buffer ---------------------------------------------------------------------------------------------
 
 cdef bytes one(str name, int number, object buf, object salt, bint byteswap):
     cdef Py_buffer view
@@ -157,8 +157,8 @@ cdef bytes one(str name, int number, object buf, object salt, bint byteswap):
     take(buf, &view, PyBUF_SIMPLE, "the data")
     try:
         with nogil:
-            error = ub_checksum(number, <const uint8_t *>view.buf, <size_t>view.len, byteswap != UB_HOST_IS_BIG,
-                                &ready, words)
+            error = ub_checksum(number, <const uint8_t *>view.buf, <size_t>view.len,
+                                byteswap != UB_HOST_IS_BIG, &ready, words)
         refuse(name, error, <size_t>view.len)
     finally:
         PyBuffer_Release(&view)
@@ -212,7 +212,7 @@ def blake3(buf, salt, *, bint byteswap=False):
     return swapped(digest) if byteswap else digest
 
 
-# --- many buffers -----------------------------------------------------------------------------------------------------
+# --- many buffers -------------------------------------------------------------------------------------------
 
 cdef int blake3_many(object pieces, uint64_t *out, object salt, bint byteswap) except -1:
     """BLAKE3 of each memoryview of an iterable."""
@@ -251,7 +251,8 @@ def many(str name, buffers, out, *, salt=b"", bint byteswap=False):
         if result.len != 32 * len(held):
             raise ValueError(f"out holds {result.len} bytes, but {len(held)} checksums have {32 * len(held)}")
         if name == "blake3":
-            blake3_many([memoryview(buffer).cast("B") for buffer in held], <uint64_t *>result.buf, salt, byteswap)
+            pieces = [memoryview(buffer).cast("B") for buffer in held]
+            blake3_many(pieces, <uint64_t *>result.buf, salt, byteswap)
             return
         views = Views.__new__(Views, len(held))
         for buffer in held:
@@ -266,8 +267,11 @@ cdef int place(Views views, const uint8_t *base, size_t size, const int64_t *off
     """Turn ranges of one buffer into addresses; each must lie inside it."""
     cdef size_t i
     for i in range(count):
-        if offsets[i] < 0 or sizes[i] < 0 or <size_t>offsets[i] > size or <size_t>sizes[i] > size - <size_t>offsets[i]:
-            raise ValueError(f"range {i} ({sizes[i]} bytes at {offsets[i]}) leaves the buffer of {size} bytes")
+        if offsets[i] < 0 or <size_t>offsets[i] > size or \
+                sizes[i] < 0 or <size_t>sizes[i] > size - <size_t>offsets[i]:
+            raise ValueError(
+                f"range {i} ({sizes[i]} bytes at {offsets[i]}) leaves the buffer of {size} bytes"
+            )
         views.start[i] = base + offsets[i]
         views.length[i] = <size_t>sizes[i]
     return 0
@@ -298,7 +302,8 @@ def many_at(str name, base, offsets, sizes, out, *, salt=b"", bint byteswap=Fals
                     if name == "blake3":
                         flat = memoryview(base).cast("B")
                         ranges = [((<int64_t *>at.buf)[i], (<int64_t *>length.buf)[i]) for i in range(count)]
-                        blake3_many([flat[o : o + n] for o, n in ranges], <uint64_t *>result.buf, salt, byteswap)
+                        pieces = [flat[o : o + n] for o, n in ranges]
+                        blake3_many(pieces, <uint64_t *>result.buf, salt, byteswap)
                     else:
                         run(name, count, views.start, views.length, <uint64_t *>result.buf, salt, byteswap)
                 finally:
@@ -327,7 +332,7 @@ def fletcher4_combine(first, second, uint64_t nbytes):
     return b"".join([int(sums[2][j]).to_bytes(8, "little") for j in range(4)])
 
 
-# --- choice of implementations ----------------------------------------------------------------------------------------
+# --- choice of implementations ------------------------------------------------------------------------------
 
 cdef int family_number(str family) except -1:
     if family not in FAMILIES:
@@ -375,7 +380,8 @@ def select(family=None, name=None):
     cdef bytes wanted = name.encode("utf-8")
     cdef int status = ub_checksum_status(number, wanted)
     if status == UB_UNKNOWN:
-        raise ValueError(f"no {family} kernel is called {name!r}; known are {', '.join(names(number, False))}")
+        known = ", ".join(names(number, False))
+        raise ValueError(f"no {family} kernel is called {name!r}; known are {known}")
     if status == UB_NOT_BUILT:
         raise NotImplementedError(f"the {family} kernel {name!r} is not in this build")
     if status == UB_NOT_RUNNABLE:

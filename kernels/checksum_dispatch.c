@@ -1,7 +1,7 @@
 /* Which implementation of a checksum runs, and the one entry for all checksums.
  *
- * A family is a table of names, best first by measurement. The choice is one atomic pointer a family, made on first
- * use; two threads that meet there make the same choice.
+ * A family is a table of names, best first by measurement. The choice is one atomic pointer a family, made on
+ * first use; two threads that meet there make the same choice.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <cpuid.h>
 #endif
 
-/* --- what this machine can run ------------------------------------------------------------------------------------ */
+/* --- what this machine can run -------------------------------------------------------------------------- */
 
 static int always(void)
 {
@@ -46,7 +46,7 @@ static int has_shani(void)
 }
 #endif
 
-/* --- the families --------------------------------------------------------------------------------------------------- */
+/* --- the families --------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *name;
@@ -89,6 +89,16 @@ static const choice sha512_choices[] = {
     {NULL, NULL, NULL},
 };
 
+static const choice edonr_choices[] = {
+#if defined(UB_HAVE_AVX512)
+    {"avx512", &ub_edonr_avx512, has_avx512},
+#else
+    {"avx512", NULL, always},
+#endif
+    {"scalar", &ub_edonr_scalar, always},
+    {NULL, NULL, NULL},
+};
+
 typedef struct {
     const char *variable;
     const choice *choices;
@@ -98,6 +108,7 @@ static const family_table families[UB_FAMILIES] = {
     [UB_FAMILY_FLETCHER] = {"UBERBLOCK_FLETCHER", fletcher_choices},
     [UB_FAMILY_SHA256] = {"UBERBLOCK_SHA256", sha256_choices},
     [UB_FAMILY_SHA512] = {"UBERBLOCK_SHA512", sha512_choices},
+    [UB_FAMILY_EDONR] = {"UBERBLOCK_EDONR", edonr_choices},
 };
 
 static _Atomic(const choice *) chosen[UB_FAMILIES];
@@ -171,7 +182,7 @@ const char *ub_checksum_selected(int family)
     return in_use(family)->name;
 }
 
-/* --- checksums --------------------------------------------------------------------------------------------------------- */
+/* --- checksums ------------------------------------------------------------------------------------------ */
 
 void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES])
 {
@@ -214,7 +225,7 @@ int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt 
         if (id == UB_CHECKSUM_SKEIN)
             ub_skein(salt->skein, p, n, digest);
         else
-            ub_edonr(salt->edonr, p, n, digest);
+            ub_edonr(in_use(UB_FAMILY_EDONR)->kernel, salt->edonr, p, n, digest);
         break;
     default:
         return UB_UNSUPPORTED;

@@ -1,16 +1,19 @@
-/* Checksums of blocks: the contract between the callers, the dispatch and the kernels of each instruction set.
+/* Checksums of blocks: the contract between the callers, the dispatch and the kernels of each instruction
+ * set.
  *
- * A checksum is four 64-bit words, here always as numbers in the machine's own order, ready to be compared with the
- * words of a block pointer that is held in that order too. `byteswap` says that the *data* was written by a machine
- * of the other byte order. What that changes differs:
+ * A checksum is four 64-bit words, here always as numbers in the machine's own order, ready to be compared
+ * with the words of a block pointer that is held in that order too. `byteswap` says that the *data* was
+ * written by a machine of the other byte order. What that changes differs:
  *     fletcher2, fletcher4      every 8-byte or 4-byte unit is swapped before it is summed
  *     sha256                    nothing; the digest is read as big-endian words, whoever wrote the data
  *     sha512, skein, edonr      the digest is read as words of the writer's byte order
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation, which is one atomic
- * pointer a family. All functions may be called from any thread at any time. Buffers need no alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation, which is one
+ * atomic pointer a family. All functions may be called from any thread at any time. Buffers need no
+ * alignment.
  *
- * Source: OpenZFS, zio_checksum.h; FIPS 180-4; The Skein Hash Function Family 1.3; Edon-R, tweaked submission.
+ * Source: OpenZFS, zio_checksum.h; FIPS 180-4; The Skein Hash Function Family 1.3; Edon-R, tweaked
+ * submission.
  */
 #ifndef UB_CHECKSUM_IMPL_H
 #define UB_CHECKSUM_IMPL_H
@@ -42,9 +45,9 @@ typedef struct {
 
 void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES]);
 
-/* The checksum `id` of n bytes. `salt` may be NULL for the unsalted ones. Lengths: fletcher2 a multiple of 16,
- * fletcher4 of 4, the others any. Returns UB_OK, UB_UNSUPPORTED (blake3 and every unknown id), UB_BAD_LENGTH or
- * UB_NO_SALT; `out` is written only with UB_OK. */
+/* The checksum `id` of n bytes. `salt` may be NULL for the unsalted ones. Lengths: fletcher2 a multiple of
+ * 16, fletcher4 of 4, the others any. Returns UB_OK, UB_UNSUPPORTED (blake3 and every unknown id),
+ * UB_BAD_LENGTH or UB_NO_SALT; `out` is written only with UB_OK. */
 int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt *salt, uint64_t out[4]);
 
 /* The same for many buffers. Stops at the first that fails and stores its index in *failed (may be NULL). */
@@ -54,13 +57,14 @@ int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t
 /* fletcher4 of two parts in a row, given the sums of each: `words` 32-bit words are in the second one. */
 void ub_fletcher4_combine(const uint64_t first[4], const uint64_t second[4], uint64_t words, uint64_t out[4]);
 
-/* --- choice of implementations -------------------------------------------------------------------------------- */
+/* --- choice of implementations -------------------------------------------------------------------------- */
 
 enum {
     UB_FAMILY_FLETCHER = 0,
     UB_FAMILY_SHA256 = 1,
     UB_FAMILY_SHA512 = 2,
-    UB_FAMILIES = 3,
+    UB_FAMILY_EDONR = 3,
+    UB_FAMILIES = 4,
 };
 
 /* UB_RUNNABLE, UB_UNKNOWN, UB_NOT_BUILT or UB_NOT_RUNNABLE. */
@@ -72,15 +76,15 @@ const char *ub_checksum_name(int family, size_t index);
 /* The environment variable that names an implementation of a family. */
 const char *ub_checksum_variable(int family);
 
-/* Uses the implementation `name` from now on, for every thread. NULL: the one named by the environment variable if
- * it can run, else the best of this machine. Returns the name of the one in use, or NULL (nothing changed) where
- * `name` cannot run. The choice belongs to the shared object this code is linked into. */
+/* Uses the implementation `name` from now on, for every thread. NULL: the one named by the environment
+ * variable if it can run, else the best of this machine. Returns the name of the one in use, or NULL (nothing
+ * changed) where `name` cannot run. The choice belongs to the shared object this code is linked into. */
 const char *ub_checksum_select(int family, const char *name);
 
 /* The name of the implementation in use. */
 const char *ub_checksum_selected(int family);
 
-/* --- between the dispatch and the kernels ----------------------------------------------------------------------- */
+/* --- between the dispatch and the kernels --------------------------------------------------------------- */
 
 /* The sums of n bytes, n a multiple of 16 (fletcher2) or of 4 (fletcher4). */
 typedef struct {
@@ -89,7 +93,7 @@ typedef struct {
     void (*fletcher4)(const uint8_t *p, size_t n, int byteswap, uint64_t out[4]);
 } ub_fletcher_kernel;
 
-/* Feed whole message blocks, of 64 and of 128 bytes, to the compression function. */
+/* Feed whole message blocks, of 64, 128 and 128 bytes, to the compression function. */
 typedef struct {
     const char *name;
     void (*blocks)(uint32_t state[8], const uint8_t *p, size_t nblocks);
@@ -100,6 +104,11 @@ typedef struct {
     void (*blocks)(uint64_t state[8], const uint8_t *p, size_t nblocks);
 } ub_sha512_kernel;
 
+typedef struct {
+    const char *name;
+    void (*blocks)(uint64_t state[16], const uint8_t *p, size_t nblocks);
+} ub_edonr_kernel;
+
 extern const ub_fletcher_kernel ub_fletcher_scalar;
 extern const ub_fletcher_kernel ub_fletcher_avx2;
 extern const ub_fletcher_kernel ub_fletcher_avx512;
@@ -107,22 +116,27 @@ extern const ub_fletcher_kernel ub_fletcher_neon;
 extern const ub_sha256_kernel ub_sha256_scalar;
 extern const ub_sha256_kernel ub_sha256_shani;
 extern const ub_sha512_kernel ub_sha512_scalar;
+extern const ub_edonr_kernel ub_edonr_scalar;
+extern const ub_edonr_kernel ub_edonr_avx512;
 
 /* fletcher_scalar.c: go on summing from sums already reached. */
 void ub_fletcher2_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
 void ub_fletcher4_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
 
-/* sha2.c: whole buffers. sha256 gives words, as they are defined; sha512 its digest, to be read in either order. */
+/* sha2.c: whole buffers. sha256 gives words, as they are defined; sha512 its digest, to be read in either
+ * order. */
 void ub_sha256(const ub_sha256_kernel *kernel, const uint8_t *p, size_t n, uint64_t words[4]);
 void ub_sha512_256(const ub_sha512_kernel *kernel, const uint8_t *p, size_t n, uint8_t digest[32]);
 
-/* skein.c and edonr.c: the state that has taken in a salt, and the first 32 bytes of the digest from there. */
+/* skein.c and edonr.c: the state of a hash that has taken in a salt, and the first 32 bytes of the digest
+ * from there. */
 void ub_skein_salted(const uint8_t salt[UB_SALT_BYTES], uint64_t state[8]);
 void ub_skein(const uint64_t state[8], const uint8_t *p, size_t n, uint8_t digest[32]);
 void ub_edonr_salted(const uint8_t salt[UB_SALT_BYTES], uint64_t state[16]);
-void ub_edonr(const uint64_t state[16], const uint8_t *p, size_t n, uint8_t digest[32]);
+void ub_edonr(const ub_edonr_kernel *kernel, const uint64_t state[16], const uint8_t *p, size_t n,
+              uint8_t digest[32]);
 
-/* edonr.c: the plain hash, 64 bytes, for the salt's prefix and for the tests. */
+/* edonr.c: the plain hash, 64 bytes, for the salt's prefix. */
 void ub_edonr512(const uint8_t *p, size_t n, uint8_t digest[64]);
 
 #endif

@@ -1,7 +1,8 @@
 """Decompression of blocks: LZJB, ZLE and LZ4 as OpenZFS stores them.
 
-Each function fills ``dst`` exactly, or raises ValueError; ``dst`` then holds nothing of use. ``src`` may go on after
-the end of the stream, as a stored block does. The buffers must not overlap. The interpreter lock is released.
+Each function fills ``dst`` exactly, or raises ValueError; ``dst`` then holds nothing of use. ``src`` may
+go on after the end of the stream, as a stored block does. The buffers must not overlap. The interpreter lock is
+released.
 """
 
 from typing_extensions import Buffer

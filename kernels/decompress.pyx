@@ -1,6 +1,7 @@
 """Decompression of blocks (the contract is in decompress_impl.h, the types in decompress.pyi)."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, \
+    PyObject_GetBuffer
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
@@ -39,7 +40,9 @@ cdef int decode(str name, int number, object src, object dst) except -1:
             with nogil:
                 error = ub_decompress(number, a, <size_t>stored.len, <uint8_t *>plain.buf, <size_t>plain.len)
             if error != UB_OK:
-                raise ValueError(f"these {stored.len} bytes are no {name} stream of exactly {plain.len} bytes")
+                raise ValueError(
+                    f"these {stored.len} bytes are no {name} stream of exactly {plain.len} bytes"
+                )
         finally:
             PyBuffer_Release(&plain)
     finally:

@@ -1,10 +1,10 @@
 /* Edon-R 512 as OpenZFS uses it: salted by a 128-byte prefix, cut to 256 bits.
  *
- * A message block is worked into the double-width state by eight quasigroup operations on vectors of eight words;
- * "reversed" is a vector read from its last word to its first.
+ * A message block is worked into the double-width state by eight quasigroup operations on vectors of eight
+ * words; "reversed" is a vector read from its last word to its first.
  *
- * Source: Edon-R, submission to the SHA-3 competition with the authors' later tweak (feed-forward of the block and
- * the chaining value).
+ * Source: Edon-R, submission to the SHA-3 competition with the authors' later tweak (feed-forward of the
+ * block and the chaining value).
  */
 #include "byteorder.h"
 #include "checksum_impl.h"
@@ -19,12 +19,13 @@ static INLINE uint64_t rotl(uint64_t x, int n)
     return x << n | x >> (64 - n);
 }
 
-/* The operation x * y is a sum of two functions, one of x and one of y, word by word. Each forms eight rotated sums of
- * five words, and gives eight exclusive ors of three of those. Sums and exclusive ors of two that occur more than once
- * are formed once. */
+/* The operation x * y is a sum of two functions, one of x and one of y, word by word. Each forms eight
+ * rotated sums of five words, and gives eight exclusive ors of three of those. Sums and exclusive ors of two
+ * that occur more than once are formed once. */
 static INLINE void left(uint64_t r[8], const uint64_t x[8])
 {
-    const uint64_t x01 = x[0] + x[1], x0147 = x01 + x[4] + x[7], x235 = x[2] + x[3] + x[5], x2356 = x235 + x[6];
+    const uint64_t x01 = x[0] + x[1], x0147 = x01 + x[4] + x[7];
+    const uint64_t x235 = x[2] + x[3] + x[5], x2356 = x235 + x[6];
     const uint64_t s0 = UINT64_C(0xaaaaaaaaaaaaaaaa) + x0147 + x[2];
     const uint64_t s1 = rotl(x0147 + x[3], 5);
     const uint64_t s2 = rotl(x0147 + x[6], 15);
@@ -68,7 +69,7 @@ static INLINE void right(uint64_t r[8], const uint64_t left[8], const uint64_t y
     r[7] = left[7] + (t4 ^ t67);
 }
 
-static void blocks(uint64_t state[STATE_WORDS], const uint8_t *p, size_t nblocks)
+static void scalar_blocks(uint64_t state[STATE_WORDS], const uint8_t *p, size_t nblocks)
 {
     uint64_t *low = state, *high = state + 8;
     for (; nblocks != 0; nblocks--, p += BLOCK) {
@@ -97,6 +98,8 @@ static void blocks(uint64_t state[STATE_WORDS], const uint8_t *p, size_t nblocks
     }
 }
 
+const ub_edonr_kernel ub_edonr_scalar = {"scalar", scalar_blocks};
+
 static void initial(uint64_t state[STATE_WORDS])
 {
     uint8_t bytes[BLOCK];
@@ -107,10 +110,11 @@ static void initial(uint64_t state[STATE_WORDS])
 }
 
 /* The rest of a message of which `before` bytes have been taken in: n bytes, then the padding. */
-static void finish(uint64_t state[STATE_WORDS], const uint8_t *p, size_t n, uint64_t before)
+static void finish(const ub_edonr_kernel *kernel, uint64_t state[STATE_WORDS], const uint8_t *p, size_t n,
+                   uint64_t before)
 {
     size_t whole = n / BLOCK, left = n % BLOCK;
-    blocks(state, p, whole);
+    kernel->blocks(state, p, whole);
 
     uint8_t tail[2 * BLOCK] = {0};
     if (left != 0)
@@ -118,14 +122,14 @@ static void finish(uint64_t state[STATE_WORDS], const uint8_t *p, size_t n, uint
     tail[left] = 0x80;
     size_t count = left + 1 + sizeof(uint64_t) <= BLOCK ? 1 : 2;
     ub_store_le64(tail + count * BLOCK - sizeof(uint64_t), (before + n) * 8);
-    blocks(state, tail, count);
+    kernel->blocks(state, tail, count);
 }
 
 void ub_edonr512(const uint8_t *p, size_t n, uint8_t digest[64])
 {
     uint64_t state[STATE_WORDS];
     initial(state);
-    finish(state, p, n, 0);
+    finish(&ub_edonr_scalar, state, p, n, 0);
     for (int i = 0; i < 8; i++)
         ub_store_le64(digest + 8 * i, state[8 + i]);
 }
@@ -136,14 +140,15 @@ void ub_edonr_salted(const uint8_t salt[UB_SALT_BYTES], uint64_t state[STATE_WOR
     ub_edonr512(salt, UB_SALT_BYTES, prefix);
     ub_edonr512(prefix, 64, prefix + 64);
     initial(state);
-    blocks(state, prefix, 1);
+    scalar_blocks(state, prefix, 1);
 }
 
-void ub_edonr(const uint64_t salted[STATE_WORDS], const uint8_t *p, size_t n, uint8_t digest[32])
+void ub_edonr(const ub_edonr_kernel *kernel, const uint64_t salted[STATE_WORDS], const uint8_t *p, size_t n,
+              uint8_t digest[32])
 {
     uint64_t state[STATE_WORDS];
     memcpy(state, salted, sizeof state);
-    finish(state, p, n, BLOCK);
+    finish(kernel, state, p, n, BLOCK);
     for (int i = 0; i < 4; i++)
         ub_store_le64(digest + 8 * i, state[8 + i]);
 }

@@ -1,30 +1,31 @@
 /* fletcher2 and fletcher4, written once for every vector instruction set.
  *
  * The including file defines, for vectors of UB_WORDS 64-bit numbers:
- *     ub_vec, ub_load(p, swap)           swap 0: as it is; 32 or 64: the bytes of each unit of so many bits reversed
- *     ub_zero(), ub_add(a, b), ub_sub(a, b), ub_shl(v, bits), ub_high(v)     high: each number shifted right by 32
- *     ub_mul(v, w)                       times the numbers at w (aligned to the vector), modulo 2^64
- *     ub_store(p, v)
- *     UB_EACH(F, W)                      {F(W, 0), F(W, 1), ..., F(W, UB_WORDS - 1)}
+ *     ub_vec, ub_zero(), ub_add(a, b), ub_sub(a, b), ub_shl(v, bits), ub_store(p, v)
+ *     ub_load(p, swap)     swap 0: as it is; 32 or 64: with the bytes of each unit of so many bits reversed
+ *     ub_high(v)           each number shifted right by 32
+ *     ub_mul(v, w)         times the numbers at w (aligned to the vector), modulo 2^64
+ *     UB_EACH(F, W)        {F(W, 0), F(W, 1), ..., F(W, UB_WORDS - 1)}
  *     UB_WORDS_LOG2, UB_KERNEL, UB_KERNEL_NAME
  *
- * fletcher4. A vector is added as it is, as 64-bit numbers v = even + 2^32 odd of two 32-bit words, and once more
- * shifted right by 32 bits, which leaves odd. Sums are linear and wrap at 2^64, so the sums of the even words come out
- * at the end as S(v) - 2^32 S(odd): nine operations a vector, and none of them a mask.
+ * fletcher4. A vector is added as it is, as 64-bit numbers v = even + 2^32 odd of two 32-bit words, and once
+ * more shifted right by 32 bits, which leaves odd. Sums are linear and wrap at 2^64, so the sums of the even
+ * words come out at the end as S(v) - 2^32 S(odd): nine operations a vector, and none of them a mask.
  *
- * That gives the four sums of each of L = 2 UB_WORDS interleaved lanes, which the end weighs. Lane l saw the words l,
- * l + L, ...; a word that lies u steps before the end of its lane lies r = u L - l words before the end of all, and
- * counts r, r (r + 1) / 2 and r (r + 1) (r + 2) / 6 times in b, c and d. Expressed in how often it counts in the sums
- * of its lane, which are u, u (u + 1) / 2 and u (u + 1) (u + 2) / 6, that gives
+ * That gives the four sums of each of L = 2 UB_WORDS interleaved lanes, which the end weighs. Lane l saw the
+ * words l, l + L, ...; a word that lies u steps before the end of its lane lies r = u L - l words before the
+ * end of all, and counts r, r (r + 1) / 2 and r (r + 1) (r + 2) / 6 times in b, c and d. Expressed in how
+ * often it counts in the sums of its lane, which are u, u (u + 1) / 2 and u (u + 1) (u + 2) / 6, that gives
  *     a = sum A
  *     b = sum L B   - l A
  *     c = sum L^2 C - L (L - 1 + 2 l) / 2 B  + l (l - 1) / 2 A
- *     d = sum L^3 D - L^2 (L - 1 + l) C  + L ((L - 1) (L - 2) + 3 l (L + l - 2)) / 6 B  - l (l - 1) (l - 2) / 6 A
+ *     d = sum L^3 D - L^2 (L - 1 + l) C  + L ((L - 1) (L - 2) + 3 l (L + l - 2)) / 6 B
+ *                   - l (l - 1) (l - 2) / 6 A
  *
  * fletcher2 is the same with 64-bit words, two streams from the start, and only the first two lines.
  *
- * The shape follows from a processor that adds vectors four a cycle with a latency of two: nine operations with eight
- * chains of one addition each keep it busy, so that more lanes would only make the end dearer.
+ * The shape follows from a processor that adds vectors four a cycle with a latency of two: nine operations
+ * with eight chains of one addition each keep it busy, so that more lanes would only make the end dearer.
  */
 #include "checksum_impl.h"
 
@@ -49,7 +50,7 @@ UB_INLINE uint64_t ub_total(ub_vec v, int first, int step)
     return sum;
 }
 
-/* --- fletcher4 ---------------------------------------------------------------------------------------------------- */
+/* --- fletcher4 ------------------------------------------------------------------------------------------ */
 
 #define UB_SHORT 256 /* bytes; below, weighing the lanes costs more than it saves */
 #define UB_L (INT64_C(2) * UB_WORDS)
@@ -61,8 +62,8 @@ UB_INLINE uint64_t ub_total(ub_vec v, int first, int step)
 #define D_FROM_B(l) (UB_L * ((UB_L - 1) * (UB_L - 2) + 3 * (l) * (UB_L + (l) - 2)) / 6)
 #define D_FROM_A(l) (-((l) * ((l) - 1) * ((l) - 2) / 6))
 
-/* Weights of v are those of the even lanes. An odd word has also gone into v, 2^32 times, which its own weight takes
- * back. */
+/* Weights of v are those of the even lanes. An odd word has also gone into v, 2^32 times, which its own
+ * weight takes back. */
 #define OF_V(W, i) ((uint64_t)W(INT64_C(2) * (i)))
 #define OF_ODD(W, i) ((uint64_t)W(INT64_C(2) * (i) + 1) - (OF_V(W, i) << 32))
 #define OF_BOTH(W) {UB_EACH(OF_V, W), UB_EACH(OF_ODD, W)}
@@ -127,7 +128,7 @@ static void ub_fletcher4(const uint8_t *p, size_t n, int byteswap, uint64_t out[
     ub_fletcher4_continue(out, p + whole, n - whole, byteswap);
 }
 
-/* --- fletcher2 ---------------------------------------------------------------------------------------------------- */
+/* --- fletcher2 ------------------------------------------------------------------------------------------ */
 
 #define UB_SETS 4 /* vectors of one step: two additions each, on four units with a latency of two */
 #define UB_STEP (UB_SETS * UB_BYTES)

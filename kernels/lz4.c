@@ -1,11 +1,12 @@
 /* LZ4: a big-endian length word, then one raw LZ4 block of that length.
  *
- * A block is a row of sequences: a token (counts of literals and of copied bytes, four bits each), more bytes of the
- * first count, the literals, a two-byte distance, more bytes of the second count. The last sequence ends after its
- * literals, exactly where the block ends.
+ * A block is a row of sequences: a token (counts of literals and of copied bytes, four bits each), more bytes
+ * of the first count, the literals, a two-byte distance, more bytes of the second count. The last sequence
+ * ends after its literals, exactly where the block ends.
  *
- * Copies run past their end ("wild") in steps of 8 and 16 bytes, only where the room for it has been proven; what
- * they write too much is overwritten by the next sequence. Everything near the end of either buffer is exact.
+ * Copies run past their end ("wild") in steps of 8 and 16 bytes, only where the room for it has been proven;
+ * what they write too much is overwritten by the next sequence. Everything near the end of either buffer is
+ * exact.
  *
  * Source: LZ4 block format description; OpenZFS, lz4 (the length word).
  */
@@ -17,7 +18,7 @@
 #define COUNT_MORE 15 /* a count of four bits that says: bytes follow */
 #define MATCH_MIN 4
 #define STEP 16       /* widest single copy, and so the most a wild copy writes too much */
-#define SHORT_OUT 32  /* most bytes that a sequence without count bytes gives: 14 literals and 18 copied bytes */
+#define SHORT_OUT 32  /* most bytes of a sequence without count bytes: 14 literals, 18 copied */
 #define LONG_MATCH 64 /* from here on memcpy pays */
 
 static inline void copy8(uint8_t *to, const uint8_t *from)
@@ -45,8 +46,8 @@ static inline const uint8_t *more_count(size_t *count, size_t most, const uint8_
     return in;
 }
 
-/* Repeats what lies `distance` bytes back. The output has that period from there on, so each copy doubles what the
- * next one can take. Writes exactly n bytes. */
+/* Repeats what lies `distance` bytes back. The output has that period from there on, so each copy doubles
+ * what the next one can take. Writes exactly n bytes. */
 static void repeat_exactly(uint8_t *out, size_t distance, size_t n)
 {
     while (n > distance) {
@@ -58,8 +59,8 @@ static void repeat_exactly(uint8_t *out, size_t distance, size_t n)
     memcpy(out, out - distance, n);
 }
 
-/* The same for distances below 8: the period is spread over one word, which is stored again and again at steps of
- * whole periods, without reading back what was just written. Writes up to 7 bytes too much. */
+/* The same for distances below 8: the period is spread over one word, which is stored again and again at
+ * steps of whole periods, without reading back what was just written. Writes up to 7 bytes too much. */
 static inline void repeat_word(uint8_t *out, size_t distance, uint8_t *stop)
 {
 #if UB_HOST_IS_BIG

@@ -1,5 +1,5 @@
-/* LZJB: a control byte for every eight items; an item is a literal byte, or a copy of 3 to 66 bytes from at most
- * 1023 bytes back.
+/* LZJB: a control byte for every eight items; an item is a literal byte, or a copy of 3 to 66 bytes from at
+ * most 1023 bytes back.
  *
  * Source: OpenZFS, lzjb (the format; the decoder is ours).
  */
@@ -9,7 +9,7 @@
 
 #define ITEMS 8
 #define COPY_MIN 3
-#define COPY_SHIFT 2 /* of the length in the first of the two bytes; the rest are the high bits of the distance */
+#define COPY_SHIFT 2 /* of the length in the first of two bytes; below it, high bits of the distance */
 
 int ub_lzjb_decode(const uint8_t *src, size_t n, uint8_t *dst, size_t m)
 {

@@ -14,8 +14,8 @@ static const uint64_t sha512_256_initial[8] = {
     0x96283ee2a88effe3, 0xbe5e1e2553863992, 0x2b0199fc2c85b8aa, 0x0eb72ddc81c52ca2,
 };
 
-/* Writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a 1 bit, zeros, and the
- * number of bits as the last word. Returns how many blocks that makes, 1 or 2. */
+/* Writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a 1 bit, zeros, and
+ * the number of bits as the last word. Returns how many blocks that makes, 1 or 2. */
 static size_t pad(uint8_t *tail, const uint8_t *p, size_t n, size_t block, size_t length_bytes)
 {
     size_t left = n % block;

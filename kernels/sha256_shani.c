@@ -1,7 +1,7 @@
 /* SHA-256 with the processor's SHA instructions (and SSSE3, SSE4.1).
  *
- * The instructions hold the eight working variables in two registers, ABEF and CDGH, do two rounds at a time on the
- * two lower words of their third operand, and compute the schedule four words at a time in two halves.
+ * The instructions hold the eight working variables in two registers, ABEF and CDGH, do two rounds at a time
+ * on the two lower words of their third operand, and compute the schedule four words at a time in two halves.
  */
 #include <immintrin.h>
 

@@ -1,5 +1,5 @@
-/* The round constants of SHA-2: the first bits of the fractional parts of the cube roots of the first 64 and 80
- * primes. Source: FIPS 180-4, 4.2.2 and 4.2.3. Private to each source that includes them. */
+/* The round constants of SHA-2: the first bits of the fractional parts of the cube roots of the first 64 and
+ * 80 primes. Source: FIPS 180-4, 4.2.2 and 4.2.3. Private to each source that includes them. */
 #ifndef UB_SHA2_CONSTANTS_H
 #define UB_SHA2_CONSTANTS_H
 

@@ -1,7 +1,7 @@
 /* SHA-256 and SHA-512: the compression functions in plain C.
  *
- * Source: FIPS 180-4. The schedule is kept in a ring of 16 words and computed while the rounds go on; sixteen rounds
- * are written out, so that the eight working variables change names instead of moving.
+ * Source: FIPS 180-4. The schedule is kept in a ring of 16 words and computed while the rounds go on; sixteen
+ * rounds are written out, so that the eight working variables change names instead of moving.
  */
 #include "byteorder.h"
 #include "checksum_impl.h"

@@ -1,7 +1,8 @@
 /* Skein-512-256, keyed with the pool's salt.
  *
- * Everything is one chaining mode, UBI, around the tweakable block cipher Threefish-512: key block, configuration
- * block, message blocks, output block. The state after the first two depends on the salt only and is kept.
+ * Everything is one chaining mode, UBI, around the tweakable block cipher Threefish-512: key block,
+ * configuration block, message blocks, output block. The state after the first two depends on the salt only
+ * and is kept.
  *
  * Source: The Skein Hash Function Family, version 1.3, sections 3.3 to 3.5.
  */
@@ -28,10 +29,12 @@ static inline uint64_t rotl(uint64_t x, int n)
 
 #define MIX(i, j, n) (x##i += x##j, x##j = rotl(x##j, n) ^ x##i)
 
-/* Adds subkey s. `k` holds the nine key words twice and `t` the three tweak words twice, so that no index wraps. */
-#define ADD_KEY(s)                                                                                              \
-    (x0 += k[(s) % 9], x1 += k[(s) % 9 + 1], x2 += k[(s) % 9 + 2], x3 += k[(s) % 9 + 3], x4 += k[(s) % 9 + 4],  \
-     x5 += k[(s) % 9 + 5] + t[(s) % 3], x6 += k[(s) % 9 + 6] + t[(s) % 3 + 1], x7 += k[(s) % 9 + 7] + (s))
+/* Adds subkey s. `k` holds the nine key words twice and `t` the three tweak words twice, so that no index
+ * wraps. */
+#define ADD_KEY(s)                                                                                \
+    (x0 += k[(s) % 9], x1 += k[(s) % 9 + 1], x2 += k[(s) % 9 + 2], x3 += k[(s) % 9 + 3],          \
+     x4 += k[(s) % 9 + 4], x5 += k[(s) % 9 + 5] + t[(s) % 3],                                     \
+     x6 += k[(s) % 9 + 6] + t[(s) % 3 + 1], x7 += k[(s) % 9 + 7] + (s))
 
 /* Eight rounds: the permutation of words is a change of names with period four. */
 #define EIGHT_ROUNDS(s)                                                   \

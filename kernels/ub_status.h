@@ -4,7 +4,7 @@
 
 enum {
     UB_OK = 0,
-    UB_CORRUPT = 1,     /* the bytes are no stream of that kind, or do not give exactly the length asked for */
+    UB_CORRUPT = 1,     /* no stream of that kind, or one that gives another length than asked for */
     UB_UNSUPPORTED = 2, /* an id this kernel does not know, or leaves to others */
     UB_BAD_LENGTH = 3,  /* a checksum over a length it is not defined for */
     UB_NO_SALT = 4,     /* a salted checksum without the pool's salt */

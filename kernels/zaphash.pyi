@@ -1,7 +1,7 @@
 """The hash of ZAP keys, unmasked: all 64 bits.
 
-A CRC-64 started with the salt of the ZAP. Which bits a ZAP keeps (the upper 28 or 48) and how a name is normalized
-before it is hashed is the caller's knowledge.
+A CRC-64 started with the salt of the ZAP. Which bits a ZAP keeps (the upper 28 or 48) and how a name is
+normalized before it is hashed is the caller's knowledge.
 """
 
 from collections.abc import Iterable

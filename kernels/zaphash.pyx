@@ -1,6 +1,7 @@
 """The hash of ZAP keys (the contract is in zaphash_impl.h, the types in zaphash.pyi)."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, \
+    PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
@@ -15,8 +16,9 @@ cdef extern from "zaphash_impl.h" nogil:
 
 cdef int take_words(object buffer, Py_buffer *view, bint writable, str what) except -1:
     """A contiguous buffer of unsigned 64-bit integers."""
+    cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
     try:
-        PyObject_GetBuffer(buffer, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        PyObject_GetBuffer(buffer, view, flags)
     except BufferError as error:
         raise ValueError(f"{what}: not contiguous, or read-only where it must be written ({error})") from None
     cdef bytes form = view.format if view.format != NULL else b"B"

@@ -1,5 +1,5 @@
-/* The hash of ZAP keys: CRC-64, reflected, polynomial 0xC96C5795D7870F42, started with the object's salt, without
- * the usual inversions. Unmasked: callers keep the upper 28 or 48 bits.
+/* The hash of ZAP keys: CRC-64, reflected, polynomial 0xC96C5795D7870F42, started with the object's salt,
+ * without the usual inversions. Unmasked: callers keep the upper 28 or 48 bits.
  *
  * Source: OpenZFS, zap_micro.c, zap.c (what is hashed); ECMA-182 (the polynomial).
  */

@@ -1,0 +1,36 @@
+"""The checksums with the compiler's checks for memory and undefined behaviour, and on another processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import ccompile
+
+PORTABLE: dict[str, list[str]] = {
+    name: []
+    for name in ("checksum_dispatch.c", "fletcher_scalar.c", "sha2.c", "sha2_scalar.c", "skein.c", "edonr.c")
+}
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
+X86: dict[str, list[str]] = {
+    "fletcher_avx2.c": ["-mavx2"],
+    "fletcher_avx512.c": AVX512,
+    "edonr_avx512.c": AVX512,
+    "sha256_shani.c": ["-msha", "-msse4.1", "-mssse3"],
+}
+X86_DEFINES = ["-DUB_HAVE_AVX2=1", "-DUB_HAVE_AVX512=1", "-DUB_HAVE_SHANI=1"]
+
+
+def test_checksums_stay_inside(tmp_path: Path) -> None:
+    cc = ccompile.sanitizing_compiler(tmp_path)
+    sources, defines = (PORTABLE | X86, X86_DEFINES) if ccompile.machine_is_x86() else (PORTABLE, [])
+    program = ccompile.build(cc, tmp_path, "checksum_check", sources, [*ccompile.SANITIZE, "-O1"], defines)
+    assert "all equal" in ccompile.run([program])
+
+
+def test_checksums_on_aarch64(tmp_path: Path) -> None:
+    """NEON, compiled by a cross compiler and run by an emulator."""
+    cc, emulator = ccompile.tool("aarch64-linux-gnu-gcc"), ccompile.tool("qemu-aarch64")
+    sources = PORTABLE | {"fletcher_neon.c": []}
+    defines = ["-DUB_HAVE_NEON=1"]
+    program = ccompile.build(cc, tmp_path, "checksum_check", sources, ["-O2", "-static"], defines)
+    assert "all equal" in ccompile.run([emulator, program])
