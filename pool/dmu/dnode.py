@@ -101,6 +101,10 @@ class Dnode:
         """
         return self._tree.pointers(0, first, count)
 
+    def pointers(self, level: int, first: int, count: int) -> BpArray:
+        """Pointers to blocks of any level. Holes and errors: as ``bps``."""
+        return self._tree.pointers(level, first, count)
+
     def next_data_block(self, blkid: int, *, damaged: DamagedTree | None = None) -> int | None:
         """Id of the first data block at or after ``blkid`` that is not a hole; None: there is none.
 

@@ -266,7 +266,7 @@ class _Walk:
 
     def _born(self, bps: BpArray) -> NDArray[np.bool_]:
         """Which blocks are young enough. Of a rewritten block the physical birth tells who owns it."""
-        rewritten = (bps["pad"][:, 0] & _REWRITTEN) != 0
+        rewritten = ((bps["pad"][:, 0] & _REWRITTEN) != 0) & ~blkptr.is_embedded(bps)
         result: NDArray[np.bool_] = np.where(rewritten, bps["phys_birth"], bps["birth"]) > self._birth_after
         return result
 

@@ -1,0 +1,193 @@
+"""Block trees made by hand: sparse, deep, large, in both byte orders, and hostile ones."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uberblock.pool.dmu.dnode import Dnode
+from uberblock.pool.errors import ChecksumError, CorruptError, PoolError, UsageError
+from uberblock.pool.ondisk import blkptr
+
+from .conftest import BIRTH, MemoryZio, build_objset, build_tree
+
+MAX_BLKID = (1 << 55) - 1
+
+
+def make(zio: MemoryZio, blocks: dict[int, bytes], **more: object) -> Dnode:
+    phys = build_tree(zio, blocks, **more)  # type: ignore[arg-type]
+    return build_objset(zio, {5: phys}, order=phys.order).dnode(5)
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(st.integers(0, 32 * 32 * 3 - 1), st.integers(0, 255), max_size=30),
+    st.sampled_from("<>"),
+    st.integers(0, 3200),
+    st.integers(0, 400),
+)
+def test_pointers_and_searches_as_the_model(blocks: dict[int, int], order: str, first: int, count: int) -> None:
+    zio = MemoryZio()
+    data = {i: bytes([value]) * 512 for i, value in blocks.items()}
+    dnode = make(zio, data, nlevels=3, nblkptr=3, order=order, maxblkid=32 * 32 * 3 - 1)
+    found = dnode.bps(first, count)
+    present = [first + int(i) for i in np.flatnonzero(~blkptr.is_hole(found))]
+    assert present == [i for i in sorted(blocks) if first <= i < first + count]
+    for i in present:
+        assert zio.read_one(found[i - first]) == data[i]
+    at = first * 512 + 7
+    later = [i for i in sorted(blocks) if i >= first]
+    expected = None if not later else at if later[0] == first else later[0] * 512
+    assert dnode.next_data(at) == expected
+    hole = next(i for i in range(first, 32 * 32 * 3 + 200) if i not in blocks)
+    assert dnode.next_hole(at) == max(at, min(hole * 512, max(dnode.size, at)))
+
+
+def test_an_object_of_sixteen_exabytes() -> None:
+    zio = MemoryZio()
+    far = MAX_BLKID
+    dnode = make(zio, {0: b"a" * 512, far: b"z" * 512}, nlevels=12, maxblkid=far)
+    assert dnode.size == 1 << 64
+    assert dnode.next_hole(0) == 512
+    assert dnode.next_data(512) == far * 512
+    assert dnode.next_data(1 << 40) == far * 512
+    assert dnode.next_hole(far * 512 + 5) == dnode.size
+    assert dnode.next_data(dnode.size) is None and dnode.next_hole(dnode.size + 9) == dnode.size + 9
+    assert dnode.read(far * 512 - 3, 10) == b"\0\0\0" + b"z" * 7
+    assert dnode.read(dnode.size - 1) == b"z" and dnode.read(dnode.size) == b""
+    assert dnode.read(1 << 60, 4096) == bytes(4096)
+    assert zio.reads < 200
+
+
+def test_a_whole_file_of_holes_costs_nothing() -> None:
+    zio = MemoryZio()
+    dnode = make(zio, {}, nlevels=12, maxblkid=MAX_BLKID)
+    before = zio.reads
+    assert dnode.next_data(0) is None and dnode.next_hole(12345) == 12345
+    assert dnode.read(12345, 1 << 20) == bytes(1 << 20)
+    assert zio.reads == before
+
+
+def test_dense_objects_are_searched_by_their_fill_counts() -> None:
+    zio = MemoryZio()
+    dnode = make(zio, dict.fromkeys(range(32 * 32 + 5), b"x" * 512), nlevels=3, nblkptr=2)
+    before = zio.reads
+    assert dnode.next_hole(0) == dnode.size
+    assert zio.reads - before <= 3
+
+
+def test_wrong_fill_counts_end() -> None:
+    """Every indirect block claims to have data, and none has: a search must not visit them all."""
+    zio = MemoryZio()
+    empty = zio.store(bytes(4096), level=1)
+    pointers = np.full(32, empty)
+    for level in range(2, 12):
+        pointers[:] = zio.store(pointers.tobytes(), level=level)
+    phys = build_tree(zio, {}, nlevels=12, maxblkid=MAX_BLKID)
+    phys.blkptr = pointers[:1]
+    dnode = build_objset(zio, {5: phys}).dnode(5)
+    with pytest.raises(CorruptError, match="fill counts"):
+        dnode.next_data(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"level": 2}, "level"),
+        ({"level": 0}, "level"),
+        ({"size": 8192}, "logical size"),
+        ({"birth": BIRTH + 1}, "born after"),
+        ({"birth": 3}, "born before"),
+        ({"kind": 77}, "object type"),
+    ],
+)
+def test_pointers_in_wrong_places(change: dict[str, int], text: str) -> None:
+    zio = MemoryZio()
+    phys = build_tree(zio, {3: b"d" * 512})
+    phys.blkptr = phys.blkptr.copy()
+    size = change.pop("size", 4096)
+    kind = change.pop("kind", 19)
+    phys.blkptr[0] = zio.store(bytes(size), **{"level": 1, "kind": kind, **change})  # type: ignore[arg-type]
+    dnode = build_objset(zio, {5: phys}).dnode(5)
+    with pytest.raises(CorruptError, match=text):
+        dnode.bps(3, 1)
+    with pytest.raises(CorruptError, match=text):
+        dnode.next_data(0)
+
+
+def test_data_of_another_size_is_refused() -> None:
+    zio = MemoryZio()
+    dnode = make(zio, {0: b"d" * 512, 1: b"long" * 256, 2: b"d" * 512})
+    assert dnode.read(0, 512) == b"d" * 512
+    assert len(dnode.bps(2, 1)) == 1
+    with pytest.raises(CorruptError, match="logical size"):
+        dnode.read(0, 1536)
+
+
+def test_too_many_pointers() -> None:
+    dnode = make(MemoryZio(), {0: b"d" * 512})
+    with pytest.raises(UsageError):
+        dnode.bps(0, 1 << 21)
+    with pytest.raises(UsageError):
+        dnode.bps(-1, 1)
+    assert len(dnode.bps(0, 0)) == 0 and len(dnode.bps(5000, 3)) == 3
+
+
+def test_reading_in_any_pieces() -> None:
+    zio = MemoryZio()
+    rng = random.Random(7)
+    blocks = {i: rng.randbytes(1536) for i in range(3000) if rng.random() < 0.7}
+    blocks[2999] = rng.randbytes(1536)
+    # Blocks of a size that is no power of two cannot be on disk; 2048 can.
+    blocks = {i: (data * 2)[:2048] for i, data in blocks.items()}
+    dnode = make(zio, blocks, datablksz=2048, nlevels=4)
+    whole = b"".join(blocks.get(i, bytes(2048)) for i in range(3000))
+    assert dnode.size == len(whole) and dnode.read() == whole
+    for _ in range(200):
+        at, length = rng.randrange(len(whole) + 4096), rng.choice([1, 100, 2048, 5000, 300000])
+        assert dnode.read(at, length) == whole[at : at + length]
+    out = bytearray(b"\xee" * 10000)
+    assert dnode.readinto(memoryview(out)[5:9000], len(whole) - 3000) == 3000
+    assert out[:5] == b"\xee" * 5 and out[5:3005] == whole[-3000:] and set(out[3005:]) == {0xEE}
+    with pytest.raises(UsageError, match="read-only"):
+        dnode.readinto(bytes(5))
+    with pytest.raises(UsageError, match="negative"):
+        dnode.readinto(bytearray(5), -1)
+
+
+def test_what_is_lost_is_zeroed_and_told() -> None:
+    zio = MemoryZio()
+    blocks = {i: os.urandom(512) for i in range(200)}
+    dnode = make(zio, blocks, nlevels=3)
+    lost = {70, 71, 150}
+    for i in lost:
+        del zio.blocks[int(dnode.bps(i, 1)[0]["dva"][0, 1])]
+    indirect = dnode._tree.pointers(1, 3, 1)[0]
+    del zio.blocks[int(indirect["dva"][0, 1])]
+    again = build_objset(zio, {5: dnode.phys}).dnode(5)
+    lost |= set(range(96, 128))
+    with pytest.raises(ChecksumError):
+        again.read(0, 100 * 512)
+    told: list[tuple[int, int, PoolError]] = []
+    out = bytearray(b"\xee" * (200 * 512 - 100))
+    assert again.readinto(out, 50, damaged=lambda *args: told.append(args)) == len(out)
+    whole = b"".join(bytes(512) if i in lost else blocks[i] for i in range(200))
+    assert out == whole[50 : 50 + len(out)]
+    ranges = {offset + i for offset, length, _ in told for i in range(length)}
+    assert ranges == {i * 512 + k for i in lost for k in range(512)}
+    assert all(isinstance(error, ChecksumError) for _, _, error in told)
+
+
+def test_blocks_in_batches() -> None:
+    zio = MemoryZio()
+    dnode = make(zio, {i: bytes([i]) * 512 for i in (0, 1, 2, 9, 40)}, order=">", nblkptr=2)
+    found = [(bytes(data)[:1], order) for data, order in dnode.blocks([9, 0, 1, 2, 5, 40])]
+    assert found == [(b"\x09", ">"), (b"\0", ">"), (b"\1", ">"), (b"\2", ">"), (b"\0", "<"), (b"\x28", ">")]
+    assert dnode.block(9) == (b"\x09" * 512, ">") and dnode.block(5) == (bytes(512), "<")
+    for wrong in ([41], [0, 41], [-1]):
+        with pytest.raises(FileNotFoundError):
+            list(dnode.blocks(wrong))
