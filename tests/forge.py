@@ -1,9 +1,9 @@
 """Forging pools: change the bytes of any block and make every checksum above it right again.
 
-So damage reaches the code that parses, instead of being caught by checksums. A forger works on an in-memory overlay of a
-pool with one disk. A changed block is written to space nothing uses, uncompressed unless its stored bytes themselves are
-the target; its pointer is changed in the block above, that one is written anew likewise, and so on up to the uberblock,
-of which a newer one is put into all four labels.
+So damage reaches the code that parses, instead of being caught by checksums. A forger works on an in-memory overlay
+of a pool with one disk. A changed block is written to space nothing uses, uncompressed unless its stored bytes
+themselves are the target; its pointer is changed in the block above, that one is written anew likewise, and so on up
+to the uberblock, of which a newer one is put into all four labels.
 """
 
 from __future__ import annotations

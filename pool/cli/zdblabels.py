@@ -11,6 +11,7 @@ from ..device.open import open_device
 from ..errors import PoolError
 from ..ondisk import label as labels
 from ..ondisk import uberblock as uberblocks
+from ..ondisk.nvlist import NVList
 from ..ondisk.uberblock import Uberblock
 from .blkptrtext import blkptr_text
 from .nvtext import nvlist_lines, plain
@@ -88,7 +89,7 @@ def print_labels(path: str, *, uberblocks_too: bool, all_copies: bool, json: boo
 STEP = 4
 
 
-def _groups(found: list[labels.Label], apart: bool) -> Iterator[tuple[str, list[int], labels.NVList | None]]:
+def _groups(found: list[labels.Label], apart: bool) -> Iterator[tuple[str, list[int], NVList | None]]:
     """Labels of equal content together, as zdb shows them: note, label numbers, configuration."""
     left = list(found)
     while left:

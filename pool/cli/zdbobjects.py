@@ -28,8 +28,7 @@ FILE_TYPES = {
     1: "FIFO", 2: "Character Device", 4: "Directory", 6: "Block Device", 8: "Regular File", 10: "Symbolic Link",
     12: "Socket",
 }  # fmt: skip
-HEAD = f"    {'Object':>6}  {'lvl':>3}  {'iblk':>5}  {'dblk':>5}  {'dsize':>5}  {'dnsize':>6}  {'lsize':>5}  {'%full':>6}  type"
-HASH_BITS_TEXT = 64
+HEAD = "    Object  lvl   iblk   dblk  dsize  dnsize  lsize   %full  type"
 #: A ZAP of a directory with a million entries would fill the terminal: -dddd shows this many, -ddddd all.
 ENTRIES_SHOWN = 1000
 
@@ -317,10 +316,10 @@ def _short(bp: BpArray) -> str:
 
 
 def _tree_lines(dnode: Dnode) -> Iterator[str]:
-    top = dnode.nlevels - 1
+    top, shift = dnode.nlevels - 1, dnode.indblkshift - 7
 
     def lines(level: int, first: int, pointers: BpArray) -> Iterator[str]:
-        span = dnode.datablksz << (dnode.indblkshift - 7) * level
+        span = dnode.datablksz << shift * level
         for index, bp in enumerate(pointers):
             if bool(blkptr.is_hole(bp)) and int(bp["birth"]) == 0:
                 continue
@@ -329,8 +328,8 @@ def _tree_lines(dnode: Dnode) -> Iterator[str]:
             mark = f"{indent}L{level}" + " " * level
             yield f"{blkid * span:>16x} {mark} {_short(bp)}"
             if level and not bool(blkptr.is_hole(bp)):
-                below = dnode.indirect_pointers(level, blkid)
-                yield from lines(level - 1, blkid << (dnode.indblkshift - 7), below)
+                below = dnode.pointers(level - 1, blkid << shift, 1 << shift)
+                yield from lines(level - 1, blkid << shift, below)
 
     yield from lines(top, 0, dnode.blkptr)
 
@@ -339,9 +338,9 @@ def _tree_lines(dnode: Dnode) -> Iterator[str]:
 
 
 def _print_log(objset: Objset) -> None:
-    from ..zil.chain import describe_log
+    from .zdblogs import log_lines
 
-    for line in describe_log(objset):
+    for line in log_lines(objset):
         print(line)
 
 

@@ -207,7 +207,8 @@ def _get(argv: Sequence[str]) -> int:
             else:
                 values = [pool.get(word) for word in args.properties.split(",") if word]
             for prop in values:
-                cells = {"name": pool.name, "property": prop.name, "value": shown(prop, args.exact), "source": prop.source}
+                value = shown(prop, args.exact)
+                cells = {"name": pool.name, "property": prop.name, "value": value, "source": prop.source}
                 rows.append([cells[field] for field in fields])
             if args.json:
                 documents[pool.name] = {

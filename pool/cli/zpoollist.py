@@ -22,7 +22,9 @@ HEADERS = {
     "allocated": "ALLOC", "checkpoint": "CKPOINT", "expandsize": "EXPANDSZ", "fragmentation": "FRAG",
     "capacity": "CAP", "dedupratio": "DEDUP",
 }  # fmt: skip
-SHORT = {"alloc": "allocated", "cap": "capacity", "frag": "fragmentation", "dedup": "dedupratio", "ckpoint": "checkpoint"}
+SHORT = {
+    "alloc": "allocated", "cap": "capacity", "frag": "fragmentation", "dedup": "dedupratio", "ckpoint": "checkpoint",
+}  # fmt: skip
 LEFT = {"name"}
 
 

@@ -12,7 +12,7 @@ Source: OpenZFS, spa.h (``blkptr_t``).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,9 @@ assert BLKPTR.fields is not None and BLKPTR.fields["prop"][1] == 48 and BLKPTR.f
 
 #: Array of block pointers (dtype ``BLKPTR``).
 BpArray = NDArray[Any]
-U64Array = NDArray[np.uint64]
-BoolArray = NDArray[np.bool_]
+# Numbers and truths of the same shape as the pointers they were asked of: an array, or a scalar for one pointer.
+U64Array: TypeAlias = Any
+BoolArray: TypeAlias = Any
 
 # The sixteen words without the property word and the logical birth: where an embedded block keeps its bytes.
 _PAYLOAD_WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 15]

@@ -56,7 +56,7 @@ def test_status_of_a_degraded_pool(run, pools, tmp_path):
 def test_list(run, pools):
     pool = pools("classes")
     result = run("zpool", "list", "-v", "-d", pool.dir, "tank-classes")
-    header = "NAME SIZE ALLOC FREE CKPOINT EXPANDSZ FRAG CAP DEDUP HEALTH ALTROOT".split()
+    header = ["NAME", "SIZE", "ALLOC", "FREE", "CKPOINT", "EXPANDSZ", "FRAG", "CAP", "DEDUP", "HEALTH", "ALTROOT"]
     assert result.lines[0].split() == header
     assert any(line.split()[0] == "mirror-0" for line in result.lines)
     exact = run("zpool", "list", "-Hp", "-o", "name,size,allocated", "-d", pool.dir, "tank-classes").out
