@@ -36,7 +36,7 @@ cdef extern from "raidz_impl.h" nogil:
     const char *ub_raidz_selected()
 
 
-# The buffers of one call, held while it runs. On the stack: as an object it would cost more than small columns.
+# The buffers of one call, held while it runs. On the stack: an object would cost more than small columns do.
 cdef struct Columns:
     size_t count
     Py_buffer views[MAX_COLUMNS]

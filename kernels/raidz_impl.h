@@ -117,8 +117,4 @@ const ub_raidz_kernel *ub_raidz_kernel_in_use(void);
 void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
                     ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets);
 
-/* Arithmetic of the field, exposed for the tests of raidz_matrix.c. */
-uint8_t ub_gf_mul(uint8_t a, uint8_t b);
-uint8_t ub_gf_inverse(uint8_t a); /* of a != 0 */
-
 #endif

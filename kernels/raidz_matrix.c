@@ -56,7 +56,7 @@ static inline uint8_t coefficient(size_t i, size_t e)
     return EXP[i * e % 255];
 }
 
-uint8_t ub_gf_mul(uint8_t a, uint8_t b)
+static uint8_t multiply(uint8_t a, uint8_t b)
 {
     if (a == 0 || b == 0)
         return 0;
@@ -64,7 +64,7 @@ uint8_t ub_gf_mul(uint8_t a, uint8_t b)
     return EXP[sum < 255 ? sum : sum - 255];
 }
 
-uint8_t ub_gf_inverse(uint8_t a)
+static uint8_t inverse(uint8_t a) /* of a != 0 */
 {
     const unsigned back = 255u - LOG[a];
     return EXP[back < 255 ? back : 0];
@@ -79,18 +79,18 @@ static void invert(size_t k, square a, square b)
         for (size_t c = 0; c < UB_RAIDZ_MAX_PARITY; c++)
             b[i][c] = i == c;
     for (size_t pivot = 0; pivot < k; pivot++) {
-        const uint8_t scale = ub_gf_inverse(a[pivot][pivot]);
+        const uint8_t scale = inverse(a[pivot][pivot]);
         for (size_t c = 0; c < k; c++) {
-            a[pivot][c] = ub_gf_mul(a[pivot][c], scale);
-            b[pivot][c] = ub_gf_mul(b[pivot][c], scale);
+            a[pivot][c] = multiply(a[pivot][c], scale);
+            b[pivot][c] = multiply(b[pivot][c], scale);
         }
         for (size_t i = 0; i < k; i++) {
             const uint8_t f = a[i][pivot];
             if (i == pivot || f == 0)
                 continue;
             for (size_t c = 0; c < k; c++) {
-                a[i][c] ^= ub_gf_mul(f, a[pivot][c]);
-                b[i][c] ^= ub_gf_mul(f, b[pivot][c]);
+                a[i][c] ^= multiply(f, a[pivot][c]);
+                b[i][c] ^= multiply(f, b[pivot][c]);
             }
         }
     }
@@ -161,7 +161,7 @@ static void weigh_equations(size_t target, size_t n, size_t p, size_t k, const s
         /* a lost parity lacks every unknown column; a data column is one of them */
         const uint8_t share = target < p ? coefficient(target, n - 1 - x[c]) : target == p + x[c];
         for (size_t i = 0; i < k; i++)
-            w[u[i]] ^= ub_gf_mul(share, b[c][i]);
+            w[u[i]] ^= multiply(share, b[c][i]);
     }
     if (target < p)
         w[target] = 1;

@@ -1,8 +1,8 @@
 /* The portable kernels, and the reference: 64-bit words, any length, no instruction set.
  *
- * Kept plain on purpose. Every other kernel must give the same bytes, and this one also does what is left over
- * where a length is no multiple of a vector kernel's step. Tiles of a few hundred bytes stand in arrays, so that
- * a compiler can use whatever vectors the processor always has.
+ * Kept plain on purpose. Every other kernel must give the same bytes, and this one also does what is left
+ * over where a length is no multiple of a vector kernel's step. Tiles of a few hundred bytes stand in arrays,
+ * so that a compiler can use whatever vectors the processor always has.
  */
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #define EVERY(byte) ((uint64_t)(byte)*UINT64_C(0x0101010101010101))
 #define WORDS 32
 
-/* The order of bytes in a word does not matter: no operation crosses a byte, but for bits that are masked off. */
+/* The order of bytes in a word does not matter: what crosses from byte to byte is masked off. */
 typedef uint64_t tile[WORDS];
 
 static inline uint64_t times2(uint64_t x)
@@ -60,7 +60,7 @@ static void generate(size_t n, size_t nparity, const uint8_t *const *src, uint8_
     }
 }
 
-/* One row of a combination keeps a plain sum for each bit of the coefficients; the powers of two come last. */
+/* A row keeps one plain sum for each bit of the coefficients; the powers of two come in last. */
 static inline void add_by_bits(tile bit[8], const void *x, uint8_t coefficient)
 {
     for (int b = 0; b < 8; b++)

@@ -47,10 +47,10 @@ uint64_t UB_RAIDZ_TEST_CLOCK(void);
 /* The manners of walking, from the beginning to columns that lie in memory. The numbers below were measured
  * on one processor and agree with figures of another; a wrong guess costs time, never a byte. */
 enum {
-    UB_START, /* unknown yet; small groups, which wait less where columns come from memory */
-    UB_NEAR,  /* columns in a cache: large groups, nothing else, for a prefetch takes the place of a load */
-    UB_FAR, /* columns in memory: small groups, and every line asked for well ahead, into the second level */
-    UB_BEYOND, /* the same, and results stored past the caches, where they are large and the columns few */
+    UB_START,  /* unknown yet: small groups, which wait less where columns come from memory */
+    UB_NEAR,   /* in a cache: large groups, and no prefetch, for it takes the place of a load */
+    UB_FAR,    /* in memory: small groups, and every line asked for ahead, into the second level */
+    UB_BEYOND, /* the same, and results stored past the caches, where columns are tall and few */
 };
 
 enum {
@@ -60,9 +60,8 @@ enum {
     UB_SMALL = 32768,         /* bytes of all columns that are not worth a look */
     UB_FAR_BELOW = 11,        /* bytes a tick: slower is far */
     UB_NEAR_ABOVE = 14,       /* once far: faster is near again */
-    UB_BEYOND_HEIGHT = 16384, /* bytes of each column, from which on results may be stored past the caches */
-    UB_BEYOND_COLUMNS =
-        15, /* with more columns, stores past the caches and loads get into each other's way */
+    UB_BEYOND_HEIGHT = 16384, /* least bytes of each column for stores past the caches */
+    UB_BEYOND_COLUMNS = 15,   /* with more of them such stores and the loads hinder each other */
 };
 
 /* Results need to go past the caches only where memory is the limit, not multiplication. */

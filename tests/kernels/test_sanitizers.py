@@ -86,3 +86,12 @@ def test_raidz_with_clang(tmp_path: Path) -> None:
         pytest.skip("the flags of this test are those of x86-64")
     program = build(tool("clang"), tmp_path, X86_FLAGS, ["-O2"])
     assert "scalar ok" in run([str(program)])
+
+
+def test_raidz_on_an_old_processor(tmp_path: Path) -> None:
+    """A build with everything runs where nothing after 2008 exists, and leaves out what it cannot run."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the flags of this test are those of x86-64")
+    emulator = tool("qemu-x86_64")
+    program = build(tool("cc"), tmp_path, X86_FLAGS, ["-O1", "-static"])
+    assert run([emulator, "-cpu", "Nehalem", str(program)]).split("\n") == ["ssse3 ok", "scalar ok", ""]

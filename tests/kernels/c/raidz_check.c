@@ -1,9 +1,9 @@
 /* Walks every raidz kernel of this machine over many shapes and compares with a plain reference.
  *
- * Made to be compiled with the address and undefined-behaviour sanitizers: every column is an allocation of its
- * own of exactly its length (or starts one byte into one). The kernels are compiled with the clock below, so that
- * they walk in every manner, whatever the speed of the machine. Prints a line for each kernel; exits with 1 at the
- * first difference.
+ * Made to be compiled with the address and undefined-behaviour sanitizers: every other stripe has columns that
+ * are allocations of their own of exactly their length, or start one byte into one. The kernels are compiled
+ * with the clock below, so that they walk in every manner, whatever the speed of the machine. Prints a line
+ * for each kernel; exits with 1 at the first difference.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +45,8 @@ static uint8_t reference(size_t parity, size_t n, uint8_t *const *data, const si
 
 static void fail(const char *what, size_t n, size_t p, size_t height, size_t column, size_t at)
 {
-    printf("%s: %s differs: %zu+%zu columns of %zu bytes, column %zu, byte %zu\n", ub_raidz_selected(), what, n,
-           p, height, column, at);
+    printf("%s: %s differs: %zu+%zu columns of %zu bytes, column %zu, byte %zu\n", ub_raidz_selected(), what,
+           n, p, height, column, at);
     exit(1);
 }
 
@@ -96,7 +96,7 @@ static void check_generate(stripe *s, size_t height)
     if (ub_raidz_generate(s->n, s->p, data, s->len + s->p, s->start, height) != UB_RAIDZ_OK)
         fail("the answer of generate", s->n, s->p, height, 0, 0);
     for (size_t i = 0; i < s->p; i++)
-        for (size_t at = 0; at < height; at += height > 5000 ? 61 : 1)
+        for (size_t at = 0; at<height; at += height> 5000 ? 61 : 1)
             if (s->start[i][at] != reference(i, s->n, s->start + s->p, s->len + s->p, at))
                 fail("parity", s->n, s->p, height, i, at);
 }
@@ -147,23 +147,23 @@ static void check_refusals(void)
 {
     uint8_t bytes[8] = {0}, *columns[4] = {bytes, bytes + 2, bytes + 4, bytes + 6};
     const uint8_t *data[2] = {bytes, bytes + 2};
-    const size_t two[4] = {2, 2, 2, 2}, unequal[4] = {2, 1, 2, 2}, longer[4] = {2, 2, 3, 2}, none[4] = {0, 0, 0, 0};
+    const size_t two[4] = {2, 2, 2, 2}, unequal[4] = {2, 1, 2, 2}, longer[4] = {2, 2, 3, 2},
+                 none[4] = {0, 0, 0, 0};
     const unsigned first[1] = {0}, twice[2] = {1, 1}, beyond[1] = {4};
-    const int good =
-        ub_raidz_generate(0, 1, data, two, columns, 2) == UB_RAIDZ_BAD_WIDTH &&
-        ub_raidz_generate(253, 1, data, two, columns, 2) == UB_RAIDZ_BAD_WIDTH &&
-        ub_raidz_generate(1, 0, data, two, columns, 2) == UB_RAIDZ_BAD_PARITY &&
-        ub_raidz_generate(1, 4, data, two, columns, 2) == UB_RAIDZ_BAD_PARITY &&
-        ub_raidz_generate(1, 1, data, none, columns, 0) == UB_RAIDZ_BAD_HEIGHT &&
-        ub_raidz_generate(1, 1, data, two, columns, 1) == UB_RAIDZ_BAD_LENGTH &&
-        ub_raidz_reconstruct(4, 2, columns, unequal, first, 1) == UB_RAIDZ_BAD_HEIGHT &&
-        ub_raidz_reconstruct(4, 2, columns, longer, first, 1) == UB_RAIDZ_BAD_LENGTH &&
-        ub_raidz_reconstruct(4, 2, columns, two, twice, 2) == UB_RAIDZ_BAD_MISSING &&
-        ub_raidz_reconstruct(4, 2, columns, two, beyond, 1) == UB_RAIDZ_BAD_MISSING &&
-        ub_raidz_reconstruct(4, 2, columns, two, first, 0) == UB_RAIDZ_BAD_MISSING &&
-        ub_raidz_reconstruct(4, 1, columns, two, twice, 2) == UB_RAIDZ_BAD_MISSING &&
-        ub_raidz_reconstruct(2, 2, columns, two, first, 1) == UB_RAIDZ_BAD_WIDTH &&
-        ub_raidz_reconstruct(4, 0, columns, two, first, 1) == UB_RAIDZ_BAD_PARITY;
+    const int good = ub_raidz_generate(0, 1, data, two, columns, 2) == UB_RAIDZ_BAD_WIDTH &&
+                     ub_raidz_generate(253, 1, data, two, columns, 2) == UB_RAIDZ_BAD_WIDTH &&
+                     ub_raidz_generate(1, 0, data, two, columns, 2) == UB_RAIDZ_BAD_PARITY &&
+                     ub_raidz_generate(1, 4, data, two, columns, 2) == UB_RAIDZ_BAD_PARITY &&
+                     ub_raidz_generate(1, 1, data, none, columns, 0) == UB_RAIDZ_BAD_HEIGHT &&
+                     ub_raidz_generate(1, 1, data, two, columns, 1) == UB_RAIDZ_BAD_LENGTH &&
+                     ub_raidz_reconstruct(4, 2, columns, unequal, first, 1) == UB_RAIDZ_BAD_HEIGHT &&
+                     ub_raidz_reconstruct(4, 2, columns, longer, first, 1) == UB_RAIDZ_BAD_LENGTH &&
+                     ub_raidz_reconstruct(4, 2, columns, two, twice, 2) == UB_RAIDZ_BAD_MISSING &&
+                     ub_raidz_reconstruct(4, 2, columns, two, beyond, 1) == UB_RAIDZ_BAD_MISSING &&
+                     ub_raidz_reconstruct(4, 2, columns, two, first, 0) == UB_RAIDZ_BAD_MISSING &&
+                     ub_raidz_reconstruct(4, 1, columns, two, twice, 2) == UB_RAIDZ_BAD_MISSING &&
+                     ub_raidz_reconstruct(2, 2, columns, two, first, 1) == UB_RAIDZ_BAD_WIDTH &&
+                     ub_raidz_reconstruct(4, 0, columns, two, first, 1) == UB_RAIDZ_BAD_PARITY;
     if (!good) {
         printf("a wrong shape was not refused as it should\n");
         exit(1);
