@@ -40,9 +40,10 @@ from .dtl import load_dtls
 from .members import Member
 from .mos import Directory
 from .removal import load_mappings
+from .scan import in_parallel
 from .spa import Spa
 from .spares import aux_devices
-from .uberblocks import FoundUberblock, Rings
+from .uberblocks import FoundUberblock, Rings, fetch
 
 DEFER_TXGS = 2  # blocks freed this long ago may still be read: nothing has reused them
 
@@ -123,7 +124,10 @@ class _Import:
             self.devices[member.guid] = device
             if member.source.device is None:
                 self.owned.append(device)
-            self.rings.read(member, device)
+        members = list(self.members.values())
+        fetched = in_parallel(lambda member: fetch(member.size, self.devices[member.guid]), members)
+        for member, rings in zip(members, fetched):
+            self.rings.add(member, rings)
 
     def run(self) -> Spa:
         """Try uberblocks until one opens the pool."""
@@ -221,9 +225,7 @@ class _Import:
         try:
             mos = Objset(zio, root.rootbp, name="mos")
             return read_config(mos, Directory(mos))
-        except (*REWINDABLE, MissingDeviceError) as error:
-            if tree.root.readable:
-                raise
+        except MissingDeviceError as error:
             raise self._missing(tree, error) from error
         finally:
             zio.close()

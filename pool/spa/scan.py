@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..device.base import Device
 from ..errors import NotFoundError
@@ -28,6 +28,8 @@ MAX_THREADS = 16
 THREADS_FROM = 8  # fewer sources than this are faster read one after another
 SMALLEST = label.LABEL_SIZE  # less cannot hold even one label
 
+T = TypeVar("T")
+R = TypeVar("R")
 Place = str | os.PathLike[str] | Device
 
 
@@ -62,15 +64,18 @@ def scan_all(search: Iterable[Place]) -> ScanResult:
             unreadable[source.name] = error.strerror or str(error)
             return []
 
-    if len(sources) < THREADS_FROM:
-        found = [look(source) for source in sources]
-    else:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(min(MAX_THREADS, len(sources))) as workers:
-            found = list(workers.map(look, sources))
-    members = [member for group in found for member in group]
+    members = [member for group in in_parallel(look, sources) for member in group]
     return ScanResult(assemble(members), members, unreadable)
+
+
+def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do something that waits for devices for each item, for many items in threads; results in their order."""
+    if len(items) < THREADS_FROM:
+        return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(MAX_THREADS, len(items))) as workers:
+        return list(workers.map(work, items))
 
 
 def _sources(search: Iterable[Place], unreadable: dict[str, str]) -> Iterator[Source]:

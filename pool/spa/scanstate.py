@@ -23,6 +23,9 @@ SCAN_WORDS = 24
 NONE, SCANNING, FINISHED, CANCELED = range(4)
 SCRUB, RESILVER = 1, 2
 FLAG_PAUSED = 2
+REBUILD = "org.openzfs:vdev_rebuild"
+REBUILD_WORDS = 12
+REBUILD_CANCELED, REBUILD_COMPLETE = 2, 3
 EXPAND_PREFIX = "org.openzfs:raidz_expand_"
 
 
@@ -105,6 +108,53 @@ def scan_line(scan: ScanState | None) -> str:
         f"{nicebytes(scan.examined)} / {nicebytes(scan.to_examine)} scanned, "
         f"{nicebytes(scan.processed)} {verb}, {percent:.2f}% done"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """The running or last sequential rebuild of a top-level vdev. Sizes in bytes, times in seconds since 1970."""
+
+    vdev: str
+    state: int
+    start_time: int
+    end_time: int
+    rebuilt: int
+    to_scan: int
+    errors: int
+
+    @property
+    def running(self) -> bool:
+        """It has not ended."""
+        return self.state == SCANNING
+
+    def __str__(self) -> str:
+        if self.running:
+            done = f"{nicebytes(self.rebuilt)} / {nicebytes(self.to_scan)} rebuilt"
+            return f"rebuild of {self.vdev} in progress since {date(self.start_time)}\n{done}"
+        if self.state == REBUILD_CANCELED:
+            return f"rebuild of {self.vdev} canceled on {date(self.end_time)}"
+        span = _span(self.end_time - self.start_time)
+        count = f"{nicebytes(self.rebuilt)} in {span} with {self.errors} errors"
+        return f"resilvered ({self.vdev}) {count} on {date(self.end_time)}"
+
+
+def read_rebuilds(spa: Spa) -> list[Rebuild]:
+    """Rebuilds of all top-level vdevs that ever had one.
+
+    Raises:
+        CorruptError: a state of a wrong size.
+    """
+    found = []
+    for top in spa.tree.tops:
+        entry = top_zap(spa, top).get(REBUILD)
+        if entry is None:
+            continue
+        if entry.integer_size != 8 or len(entry.values) < REBUILD_WORDS:
+            raise CorruptError("the state of a rebuild is too short", vdev=top.name, words=len(entry.values))
+        values = entry.values
+        if values[0] != NONE:
+            found.append(Rebuild(top.name, values[0], values[4], values[5], values[9], values[10], values[11]))
+    return found
 
 
 def removal_line(spa: Spa) -> str:

@@ -95,6 +95,11 @@ class Status:
         return scanstate.read_scan(self.spa)
 
     @cached_property
+    def rebuilds(self) -> list[scanstate.Rebuild]:
+        """Running and last sequential rebuilds."""
+        return scanstate.read_rebuilds(self.spa)
+
+    @cached_property
     def errors(self) -> list[DataError]:
         """Damaged data that the pool remembers."""
         return read_errors(self.spa)
@@ -110,6 +115,13 @@ class Status:
         count = len(self.errors)
         return f"{count} data errors, use '-v' for a list" if count else "No known data errors"
 
+    def error_paths(self) -> list[str]:
+        """The damaged files by name, where names can be told; each once, in order."""
+        from .bookmarks import PathFinder
+
+        finder = PathFinder(self.spa)
+        return list(dict.fromkeys(finder.path(error.dataset, error.object) for error in self.errors))
+
     def lines(self) -> list[str]:
         """The report, as ``zpool status`` lays it out."""
         result = [f"  pool: {self.pool}", f" state: {self.state}"]
@@ -119,6 +131,7 @@ class Status:
                 result.append(f"   see: {self.condition.see}")
         for title, text in (
             ("  scan", scanstate.scan_line(self.scan)),
+            *(("  scan", str(rebuild)) for rebuild in self.rebuilds),
             ("remove", scanstate.removal_line(self.spa)),
             ("expand", scanstate.expansion_line(self.spa)),
             ("checkpoint", scanstate.checkpoint_line(self.spa)),
@@ -220,6 +233,13 @@ def _resilvering(status: Status) -> bool:
     return scan is not None and scan.running and scan.func == scanstate.RESILVER
 
 
+def _unproven(status: Status) -> bool:
+    """A rebuild, which checks no checksums, has ended and no scrub has come after it."""
+    scan = status.scan
+    scrubbed = scan.end_time if scan is not None and scan.func == scanstate.SCRUB else 0
+    return any(r.state == scanstate.REBUILD_COMPLETE and r.end_time > scrubbed for r in status.rebuilds)
+
+
 def _log_missing(status: Status) -> bool:
     return any(top.is_log and not top.readable for top in status.spa.tree.tops)
 
@@ -249,6 +269,22 @@ _CONDITIONS: tuple[tuple[_Test, Condition], ...] = (
             "resilvering",
             "A device is being resilvered; the pool works meanwhile.",
             "Wait until the resilver has ended.",
+        ),
+    ),
+    (
+        lambda s: any(rebuild.running for rebuild in s.rebuilds),
+        Condition(
+            "rebuilding",
+            "A device is being rebuilt; the pool works meanwhile.",
+            "Wait until the rebuild has ended.",
+        ),
+    ),
+    (
+        _unproven,
+        Condition(
+            "rebuild not proven",
+            "A device was rebuilt, which does not check checksums.",
+            "Scrub the pool to prove what was rebuilt.",
         ),
     ),
     (

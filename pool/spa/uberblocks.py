@@ -5,9 +5,9 @@ Source: OpenZFS, vdev_label.c (``vdev_uberblock_load``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,34 +38,23 @@ class Rings:
     """The uberblock rings of all devices of a pool; checksums are looked at only when a slot is asked for."""
 
     def __init__(self) -> None:
-        self._rings: list[tuple[Member, int, int, bytes]] = []  # member, label, label's offset, ring
+        self._rings: list[tuple[Member, int, int, memoryview]] = []  # member, label, label's offset, ring
         self._order: NDArray[np.int64] | None = None
         self._ring: NDArray[np.int64] = np.zeros(0, np.int64)
         self._position: NDArray[np.int64] = np.zeros(0, np.int64)
         self.unreadable: list[tuple[Member, int, str]] = []  # member, label, reason
 
     def read(self, member: Member, device: Device) -> None:
-        """Read the four rings of one device. What cannot be read is noted in ``unreadable``."""
-        places = [label.offset(member.size, index) for index in range(label.LABELS)]
-        offsets = np.array([at + label.RING_OFFSET for at in places], dtype=np.int64)
-        lengths = np.full(label.LABELS, label.RING_SIZE, dtype=np.int64)
-        buffer = bytearray(label.LABELS * label.RING_SIZE)
-        dest = np.arange(label.LABELS, dtype=np.int64) * label.RING_SIZE
-        try:
-            status = device.readv(offsets, lengths, buffer, dest)
-        except DeviceError as error:
-            self.unreadable += [(member, index, error.what) for index in range(label.LABELS)]
-            return
-        for index, at in enumerate(places):
-            if status[index]:
-                self.unreadable.append((member, index, f"errno {int(status[index])}"))
-                continue
-            ring = memoryview(buffer)[index * label.RING_SIZE : (index + 1) * label.RING_SIZE]
-            self.add(member, index, at, ring)
+        """Read the four rings of one device."""
+        self.add(member, fetch(member.size, device))
 
-    def add(self, member: Member, index: int, label_at: int, ring: Any) -> None:
-        """Take in one ring that has been read."""
-        self._rings.append((member, index, label_at, ring))
+    def add(self, member: Member, rings: list[memoryview | str]) -> None:
+        """Take in what ``fetch`` gave for one device."""
+        for index, ring in enumerate(rings):
+            if isinstance(ring, str):
+                self.unreadable.append((member, index, ring))
+            else:
+                self._rings.append((member, index, label.offset(member.size, index), ring))
         self._order = None
 
     def _sort(self) -> NDArray[np.int64]:
@@ -116,6 +105,22 @@ class Rings:
             else:
                 result.append((found, 1))
         return result
+
+
+def fetch(size: int, device: Device) -> list[memoryview | str]:
+    """The rings of a device's four labels; in place of one that cannot be read, why.
+
+    Args:
+        size: of the device, as its labels lie.
+    """
+    offsets = [label.offset(size, index) + label.RING_OFFSET for index in range(label.LABELS)]
+    view = memoryview(bytearray(label.LABELS * label.RING_SIZE))
+    dest = [index * label.RING_SIZE for index in range(label.LABELS)]
+    try:
+        status = device.readv(offsets, [label.RING_SIZE] * label.LABELS, view, dest)
+    except DeviceError as error:
+        return [error.what] * label.LABELS
+    return [os.strerror(int(code)) if code else view[at : at + label.RING_SIZE] for at, code in zip(dest, status)]
 
 
 def read_rings(devices: Iterable[tuple[Member, Device]]) -> Rings:

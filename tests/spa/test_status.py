@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from uberblock.pool import import_pool
 from uberblock.pool.spa import scanstate
+from uberblock.pool.spa.errorlog import DataError
 from uberblock.pool.spa.scanstate import ScanState, scan_line
 
 
@@ -82,6 +83,30 @@ def test_scan_lines() -> None:
     running = scan_line(scan(1, 1, to_examine=1000, examined=250))
     assert running.startswith("scrub in progress since") and "25.00% done" in running
     assert "scrub paused since" in scan_line(scan(1, 1, scanstate.FLAG_PAUSED))
+
+
+def test_rebuilds() -> None:
+    done = scanstate.Rebuild("draid1-0", 3, 0, 61, 1 << 20, 1 << 20, 0)
+    assert str(done) == "resilvered (draid1-0) 1M in 00:01:01 with 0 errors on Thu Jan  1 00:01:01 1970"
+    assert "in progress" in str(scanstate.Rebuild("mirror-0", 1, 0, 0, 512, 1024, 0))
+    assert "canceled" in str(scanstate.Rebuild("mirror-0", 2, 0, 0, 512, 1024, 0))
+
+
+def test_names_of_damaged_files(pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    golden = pools("version28")
+    with import_pool(search=golden.dir) as pool:
+        name, tree = next((n, d["tree"]) for n, d in golden.manifest["datasets"].items() if len(d.get("tree", ())) > 3)
+        path, entry = next((p, e) for p, e in tree.items() if "sha256" in e)
+        status = pool.status()
+        number = pool.dataset(name).dsl.obj
+        errors = [
+            DataError(number, entry["object"], 0, 0),
+            DataError(number, entry["object"], 0, 1),
+            DataError(0, 5, 0, 0),
+        ]
+        monkeypatch.setitem(status.__dict__, "errors", errors)
+        assert status.error_paths() == [f"{name}:/{path}", "<metadata>:<0x5>"]
+        assert status.condition.message == "ZFS-8000-72" and "3 data errors" in str(status)
 
 
 def test_impossible_times_do_not_stop_a_report() -> None:
