@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
 from .errors import ExistsError, NotFoundError, PoolError, UsageError
 from .ondisk.label import STATE_DESTROYED
 from .spa.config import Candidate
-from .spa.importer import ImportOptions, load
 from .spa.scan import Place, scan_all
 
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ def import_pool(
         MissingDeviceError, UnsupportedFeatureError, CorruptError, DeviceBusyError: it cannot be opened.
         AuthenticationError: a key is wrong.
     """
+    from .spa.importer import ImportOptions, load
+
     candidate = _choose(name, _places(search))
     options = ImportOptions(
         txg=txg,

@@ -198,7 +198,7 @@ class _Import:
             features.check_label(wanted)
         config = self._pool_config(found.uberblock)
         spa = self._open(found, newest, found.uberblock, config)
-        if self.options.rewind or self.options.extreme:
+        if (self.options.rewind or self.options.extreme) and not self.options.missing_ok:
             from .txgs import check_tree
 
             check_tree(spa, since=0 if self.options.extreme else max(0, found.txg - DEFER_TXGS - 1))
