@@ -30,6 +30,7 @@ from .errors import (
 )
 from .zpl import directory, xattr
 from .zpl.acl import Acl
+from .zpl.directory import printable
 from .zpl.file import ZplFile
 from .zpl.filesystem import MAX_DEPTH, Filesystem
 from .zpl.znode import Znode
@@ -340,10 +341,10 @@ class Vfs:
             ReadOnlyError: a mode that writes; IsADirectoryInPoolError and UsageError: it is no regular file.
         """
         if set(mode) - {"r", "b"}:
-            raise ReadOnlyError("files in a pool are read-only", path=directory.printable(path), mode=mode)
+            raise ReadOnlyError("files in a pool are read-only", path=printable(path), mode=mode)
         znode = self.znode(path, follow=True)
         if znode.is_dir:
-            raise IsADirectoryInPoolError("a directory has no content to read", dataset=self.name, path=directory.printable(path))
+            raise IsADirectoryInPoolError("a directory has no content to read", dataset=self.name, path=printable(path))
         return ZplFile(znode, path)
 
     def read_bytes(self, path: str) -> bytes:
@@ -380,7 +381,7 @@ class Vfs:
     def getxattr(self, path: str, name: str, *, follow: bool = False) -> bytes:
         """One extended attribute. Raises: NotFoundError."""
         if name in xattr.POSIX_ACLS and not self.posix_acls:
-            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", dataset=self.name, path=directory.printable(path))
+            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", path=printable(path))
         return xattr.read(self.znode(path, follow=follow), name)
 
     # ---- directories ----------------------------------------------------------------------------------------------
@@ -452,7 +453,7 @@ class Vfs:
         """What a directory holds, read in the order of object numbers: that is how it lies on disk."""
         items: list[directory.DirEntry] = []
         try:
-            items.extend(directory.iterate(folder))
+            items.extend(directory.iterate(folder, damaged=lambda error: report(path, error)))
         except PoolError as error:
             report(path, error)
         items.sort(key=lambda item: item.object)
@@ -483,7 +484,8 @@ class _Guard:
 
     def enter(self, znode: Znode, path: str) -> None:
         if znode.object in self.seen:
-            raise CorruptError("a directory is in two places", dataset=self.dataset, path=directory.printable(path), object=znode.object)
+            where = {"dataset": self.dataset, "path": printable(path), "object": znode.object}
+            raise CorruptError("a directory is in two places", **where)
         if path.count("/") > MAX_DEPTH:
             raise LimitError(f"more than {MAX_DEPTH} directories below each other", dataset=self.dataset)
         self.seen.add(znode.object)

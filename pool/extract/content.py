@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..errors import CorruptError, PoolError
-from ..zpl.directory import printable
+from ..zpl.directory import is_name, printable, raw
 from ..zpl.file import ObjectFile
 
 PIECE = 8 << 20  # bytes read at a time
@@ -28,8 +28,8 @@ def no_progress(done: int, /) -> None:
 
 def check_name(name: str) -> None:
     """Refuse a name that could lead elsewhere. Raises: CorruptError."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise CorruptError("a directory holds a name that no file can have", name=repr(name))
+    if not is_name(raw(name)):
+        raise CorruptError("a directory holds a name that no file can have", name=printable(name))
 
 
 def ranges(file: ObjectFile, sparse: bool = True) -> list[tuple[int, int]]:
@@ -81,7 +81,8 @@ class Copier:
         else:
 
             def damaged(offset: int, length: int, error: PoolError) -> None:
-                self.report(f"{printable(name)}: {length} bytes at {offset} are lost and were written as zeros: {error}")
+                what = f"{length} bytes at {offset} are lost and were written as zeros"
+                self.report(f"{printable(name)}: {what}: {error}")
 
             done = file.pread(view, at, damaged=damaged)
         if done != len(view):

@@ -8,11 +8,11 @@ Source: OpenZFS, zfs_dir.c, zfs_znode.h.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..dmu.zap import Zap
-from ..errors import CorruptError, NotADirectoryInPoolError
+from ..errors import CorruptError, NotADirectoryInPoolError, PoolError
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.zplconst import DIRENT_OBJECT_MASK, DIRENT_TYPE_SHIFT, MAX_NAME, Case
 
@@ -58,18 +58,32 @@ def _zap(directory: Znode) -> Zap:
     return Zap(directory.dnode)
 
 
-def iterate(directory: Znode) -> Iterator[DirEntry]:
+def is_name(name: bytes) -> bool:
+    """True for what a file can be called: nobody who joins such names to a path ends up elsewhere."""
+    return 0 < len(name) <= MAX_NAME and name not in (b".", b"..") and b"/" not in name and b"\0" not in name
+
+
+def iterate(directory: Znode, *, damaged: Callable[[PoolError], None] | None = None) -> Iterator[DirEntry]:
     """Entries in the order of the ZAP.
+
+    Args:
+        directory: where to look.
+        damaged: if given, it is told what cannot be an entry, and the rest follows; otherwise that is raised.
 
     Raises:
         NotADirectoryInPoolError: it is no directory; CorruptError: damaged entries.
     """
     for entry in _zap(directory).items():
         name, values = entry.name, entry.values
-        if len(values) != 1:
-            raise CorruptError("a directory entry is damaged", object=directory.object, name=printable(text(name)))
-        if not 0 < len(name) <= MAX_NAME:
-            raise CorruptError("a directory entry with an impossible name", object=directory.object, length=len(name))
+        if len(values) != 1 or not is_name(name):
+            what = "a directory entry is damaged" if is_name(name) else "a directory holds a name that no file can have"
+            error = CorruptError(
+                what, dataset=directory.fs.name, object=directory.object, name=printable(text(name))
+            )
+            if damaged is None:
+                raise error
+            damaged(error)
+            continue
         value = values[0]
         yield DirEntry(text(name), name, value & DIRENT_OBJECT_MASK, value >> DIRENT_TYPE_SHIFT)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import CorruptError, LimitError, NotFoundError
 from ..ondisk import nvlist
 from . import directory
+from .directory import printable
 
 if TYPE_CHECKING:
     from .znode import Znode
@@ -41,7 +42,7 @@ def packed(znode: Znode) -> dict[str, bytes]:
     pairs = nvlist.decode(found[0], limit=MAX_PACKED)
     for name, value in pairs.items():
         if not isinstance(value, bytes):
-            raise CorruptError("an extended attribute is not bytes", object=znode.object, name=directory.printable(name))
+            raise CorruptError("an extended attribute is not bytes", object=znode.object, name=printable(name))
     return dict(pairs)
 
 
@@ -58,7 +59,7 @@ def files(znode: Znode) -> Iterator[tuple[str, Znode]]:
 
 def _value(file: Znode, name: str) -> bytes:
     if file.size > MAX_VALUE:
-        raise LimitError(f"the extended attribute {directory.printable(name)} is too long", object=file.object, bytes=file.size)
+        raise LimitError(f"the extended attribute {printable(name)} is too long", object=file.object, bytes=file.size)
     return file.open().readall()
 
 
@@ -99,4 +100,4 @@ def read(znode: Znode, name: str) -> bytes:
     for stored, file in files(znode):
         if linux_name(stored) == name:
             return _value(file, name)
-    raise NotFoundError(f"no extended attribute {directory.printable(name)}", object=znode.object)
+    raise NotFoundError(f"no extended attribute {printable(name)}", object=znode.object)

@@ -80,7 +80,7 @@ def test_a_pool_that_was_exported_has_no_logs(pools: Callable[[str], Any]) -> No
             assert list(chain.log_of(dataset.dsl.objset())) == []
 
 
-# ---- chains made by hand ----------------------------------------------------------------------------------------------
+# ---- chains made by hand ----------------------------------------------------------------------
 
 GUIDS = (0x1234, 0x5678, 54)
 SIZE = 4096
