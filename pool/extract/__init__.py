@@ -5,8 +5,9 @@ Nothing outside the target is ever written, whatever names and links a pool hold
 
 from __future__ import annotations
 
+from .content import Told
 from .folder import copy_out
 from .image import copy_volume
 from .tar import tar_out
 
-__all__ = ["copy_out", "copy_volume", "tar_out"]
+__all__ = ["Told", "copy_out", "copy_volume", "tar_out"]

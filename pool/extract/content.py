@@ -22,6 +22,17 @@ class Progress(Protocol):
 Report = Callable[[str], None]
 
 
+class Told(list[str]):
+    """A sentence for everything that was not copied as it is.
+
+    ``damaged`` tells content that could not be read from what the target merely has no place for.
+    """
+
+    def __init__(self, failures: list[str], notes: list[str]) -> None:
+        super().__init__([*failures, *notes])
+        self.damaged = bool(failures)
+
+
 def no_progress(done: int, /) -> None:
     """Tell nobody."""
 

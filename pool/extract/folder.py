@@ -22,7 +22,7 @@ from ..vfs import Vfs
 from ..zpl import directory
 from ..zpl.file import ZplFile
 from ..zpl.znode import Znode
-from .content import Copier, Progress, check_name, no_progress
+from .content import Copier, Progress, Told, check_name, no_progress
 from .image import pwrite_all
 
 PERMISSIONS = 0o7777
@@ -40,7 +40,7 @@ def copy_out(
     *,
     progress: Progress | None = None,
     keep_going: bool = False,
-) -> list[str]:
+) -> Told:
     """Copy a file, or a directory with everything below it.
 
     Args:
@@ -128,9 +128,9 @@ class _Copy:
         #: The folders we are in, outermost first.
         self.open: list[_Folder] = []
 
-    def told(self) -> list[str]:
+    def told(self) -> Told:
         """Everything that was not copied as it is."""
-        return self.failures + [f"{count} x {what}" for what, count in sorted(self.lost.items())]
+        return Told(self.failures, [f"{count} x {what}" for what, count in sorted(self.lost.items())])
 
     # ---- the tree ------------------------------------------------------------------------------------------------
 

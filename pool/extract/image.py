@@ -8,7 +8,7 @@ import sys
 from typing import Protocol
 
 from ..zpl.file import ObjectFile
-from .content import Copier, Progress, no_progress
+from .content import Copier, Progress, Told, no_progress
 
 
 class HasContent(Protocol):
@@ -20,7 +20,7 @@ class HasContent(Protocol):
 
 def copy_volume(
     volume: HasContent, target: str | os.PathLike[str], *, progress: Progress | None = None, keep_going: bool = False
-) -> list[str]:
+) -> Told:
     """Copy a volume: to a file with its holes kept, to a device with zeros in their place, or to standard output.
 
     Args:
@@ -41,7 +41,7 @@ def copy_volume(
     if os.fspath(target) == "-":
         for _at, piece in copier.pieces(content, 0, content.size, content.name):
             sys.stdout.buffer.write(piece)
-        return lost
+        return Told(lost, [])
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -53,7 +53,7 @@ def copy_volume(
                 pwrite_all(descriptor, piece, at)
     finally:
         os.close(descriptor)
-    return lost
+    return Told(lost, [])
 
 
 def pwrite_all(descriptor: int, piece: memoryview, at: int) -> None:

@@ -15,7 +15,7 @@ from ..zpl import directory
 from ..zpl.file import ZplFile
 from ..zpl.znode import Znode
 from . import pax
-from .content import Copier, Progress, check_name, no_progress
+from .content import Copier, Progress, Told, check_name, no_progress
 from .pax import Member
 
 PERMISSIONS = 0o7777
@@ -33,7 +33,7 @@ def tar_out(
     progress: Progress | None = None,
     keep_going: bool = False,
     sparse: bool = True,
-) -> list[str]:
+) -> Told:
     """Write a file, or a directory with everything below it, as a tar archive.
 
     Args:
@@ -59,7 +59,7 @@ def tar_out(
         check_name(name)
         work.entry(name, source)
     stream.write(pax.END)
-    return work.failures
+    return Told(work.failures, work.notes)
 
 
 class _Archive:
@@ -69,6 +69,7 @@ class _Archive:
         self.sparse = sparse
         self.keep_going = keep_going
         self.failures: list[str] = []
+        self.notes: list[str] = []
         self.copier = Copier(keep_going, self.failures.append, progress)
         self.linked: dict[int, bytes] = {}
 
@@ -116,7 +117,7 @@ class _Archive:
             member.kind, member.device = _KINDS[znode.type], znode.rdev or (0, 0)
             self.stream.write(pax.header(member))
         else:
-            self.failures.append(f"{directory.printable(name)}: a {znode.type} has no place in a tar archive")
+            self.notes.append(f"{directory.printable(name)}: a {znode.type} has no place in a tar archive")
             return
         if znode.nlink > 1 and not znode.is_dir:
             self.linked[znode.object] = raw

@@ -58,7 +58,8 @@ def decode(header: bytes | memoryview) -> blkptr.BpArray:
     if order is None or len(header) < GANG_HEADER_SIZE:
         raise CorruptError("a gang header does not end in an embedded checksum", length=len(header))
     pointers = blkptr.from_bytes(bytes(header[: slots(len(header)) * blkptr.BLKPTR_SIZE]), order)
-    return pointers[~blkptr.is_hole(pointers)]
+    present: blkptr.BpArray = pointers[~blkptr.is_hole(pointers)]
+    return present
 
 
 def encode(pointers: blkptr.BpArray, words: Words, size: int = GANG_HEADER_SIZE, order: str = "<") -> bytes:
