@@ -55,6 +55,7 @@ enum {
 
 enum {
     UB_AHEAD = 1024,          /* bytes between a prefetch and the load */
+    UB_ASKED = 512,           /* bytes of each column asked for before a combination */
     UB_FIRST = 1024,          /* bytes of each column before the first look at the clock */
     UB_TILE = 4096,           /* bytes of each column between two looks */
     UB_SMALL = 32768,         /* bytes of all columns that are not worth a look */
@@ -139,7 +140,7 @@ UB_INLINE int ub_group(const int mode, const int multiplied)
 UB_INLINE void ub_group_load(ub_vec v[UB_GROUP], const uint8_t *p, size_t ahead, const int g, const int mode)
 {
     if (mode == UB_FAR || mode == UB_BEYOND) {
-        /* with groups of two lines and more, the processor fetches every other line by itself */
+        /* of a group of four lines the processor fetches every other one by itself */
         const size_t stride = mode == UB_FAR ? UB_LINE : 2 * UB_LINE;
         UB_UNROLL
         for (size_t b = 0; b < (size_t)g * UB_BYTES; b += stride)
@@ -365,10 +366,21 @@ UB_INLINE void ub_combine_tile(const ub_raidz_plan *plan, const ub_factor *facto
     }
 }
 
+/* Asks for the beginning of every column, while the factors are made; the columns may lie in memory. The
+ * processor fetches the lines between by itself. */
+UB_INLINE void ub_ask_first(size_t n, const uint8_t *const *src, size_t length)
+{
+    const size_t end = length < UB_ASKED ? length : UB_ASKED;
+    for (size_t s = 0; s < n; s++)
+        for (size_t at = 0; at < end; at += 2 * UB_LINE)
+            __builtin_prefetch(src[s] + at, 0, 2);
+}
+
 UB_INLINE void ub_combine_rows(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst,
                                size_t length, const int rows, const int fold)
 {
     ub_factor factors[UB_RAIDZ_MAX_COLUMNS * UB_RAIDZ_MAX_ROWS];
+    ub_ask_first(plan->nsrc, src, length);
     for (size_t s = 0; s < plan->nsrc; s++)
         for (int k = 0; k < rows; k++)
             ub_factor_set(&factors[s * (size_t)rows + (size_t)k], plan->coef[k][s]);
