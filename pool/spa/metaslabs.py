@@ -1,0 +1,186 @@
+"""What is allocated on each top-level vdev, range by range: metaslabs' space maps and the logs, read and replayed.
+
+Figures alone need less (see ``space``); this is for finding leaks, for free space, for a map of a disk.
+
+Source: OpenZFS, vdev.c (``vdev_metaslab_init``), metaslab.c, spa_log_spacemap.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..alloc import spacemap
+from ..alloc.logspacemap import Unflushed
+from ..alloc.metaslab import Geometry, Metaslab, geometry
+from ..alloc.ranges import RangeSet
+from ..dmu.objset import Objset
+from ..dsl.mosobj import entries, numbers
+from ..errors import CorruptError
+from ..ondisk import spacemap as ondisk_spacemap
+from ..ondisk.spacemap import SpaceMapHeader
+from ..vdev.vdev import Vdev
+from . import mos as metadata
+from .mos import Directory
+
+VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
+UNFLUSHED_TXGS = "com.delphix:ms_unflushed_phys_txgs"
+CHECKPOINT_MAP = "com.delphix:pool_checkpoint_sm"
+
+
+@dataclass(frozen=True, slots=True)
+class VdevAllocation:
+    """Metaslabs of one top-level vdev.
+
+    ``checkpoint`` holds ranges that are free again but for the pool's checkpoint; they count as allocated.
+    """
+
+    vdev: Vdev
+    metaslabs: list[Metaslab]
+    checkpoint: RangeSet
+
+    @property
+    def allocated(self) -> RangeSet:
+        """All allocated ranges."""
+        starts = [one.allocated.starts for one in self.metaslabs]
+        ends = [one.allocated.ends for one in self.metaslabs]
+        return RangeSet(np.concatenate(starts), np.concatenate(ends)) if starts else RangeSet()
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Bytes in use."""
+        return sum(one.allocated_bytes for one in self.metaslabs)
+
+    @property
+    def size(self) -> int:
+        """Bytes that can be used."""
+        return sum(one.size for one in self.metaslabs)
+
+
+def read_map(mos: Objset, number: int) -> tuple[SpaceMapHeader, NDArray[Any]]:
+    """A space map object: its header, and its entries (dtype ``ondisk.spacemap.ENTRY``).
+
+    Raises:
+        CorruptError: it makes no sense. LimitError: it is longer than its object.
+    """
+    dnode = mos.dnode(number)
+    header = ondisk_spacemap.decode_header(dnode.bonus, dnode.order)
+    words = metadata.words(dnode, header.length // ondisk_spacemap.WORD)
+    return header, ondisk_spacemap.decode(words.astype("<u8").tobytes())
+
+
+def allocations(mos: Objset, directory: Directory, tops: list[Vdev]) -> list[VdevAllocation]:
+    """What is allocated on every top-level vdev that holds data.
+
+    Args:
+        mos: the MOS.
+        directory: its object directory.
+        tops: the top-level vdevs of the pool.
+
+    Raises:
+        CorruptError: a space map or a log makes no sense, or they contradict each other; and what reading raises.
+    """
+    used = [top for top in tops if top.type not in ("hole", "missing", "indirect") and _number(top, "metaslab_array")]
+    work = {top.id: _Vdev(mos, top) for top in used}
+    for txg, found in logs(mos, directory):
+        for vdev in np.unique(found["vdev"]).tolist():
+            # Entries of vdevs that were removed since are of no interest.
+            if vdev in work:
+                work[vdev].add_log(txg, found[found["vdev"] == vdev])
+    return [one.result() for one in work.values()]
+
+
+def logs(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(txg, entries) of every log space map, in the order of txgs.
+
+    Raises:
+        CorruptError: a log is not named after a txg, or makes no sense.
+    """
+    number = directory.number(metadata.LOG_SPACEMAP_ZAP, 0)
+    found = {}
+    for name, obj in numbers(mos, number, "the log space maps").items():
+        try:
+            found[int(name, 16)] = obj
+        except ValueError:
+            raise CorruptError("a log space map's name is no txg", name=name) from None
+    for txg in sorted(found):
+        yield txg, read_map(mos, found[txg])[1]
+
+
+def _number(top: Vdev, name: str) -> int:
+    value = top.config.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+class _Vdev:
+    """One vdev, while its maps are read."""
+
+    def __init__(self, mos: Objset, top: Vdev) -> None:
+        self.mos, self.top = mos, top
+        stripe = top.stripe() if top.type == "draid" else 1
+        self.geometry: Geometry = geometry(top.asize, _number(top, "metaslab_shift"), stripe, vdev=top.name)
+        self.objects = self._array(_number(top, "metaslab_array")).tolist()
+        zap = numbers_of_zap(mos, _number(top, VDEV_ZAP_TOP), f"the ZAP of {top.name}")
+        self.checkpoint_map = zap.get(CHECKPOINT_MAP, 0)
+        self.unflushed: Unflushed | None = None
+        if zap.get(UNFLUSHED_TXGS):
+            self.unflushed = Unflushed(self.geometry, self._array(zap[UNFLUSHED_TXGS]))
+
+    def _array(self, number: int) -> NDArray[np.uint64]:
+        """An object with one word for each metaslab; words it does not have are 0."""
+        dnode = self.mos.dnode(number)
+        result = np.zeros(len(self.geometry), dtype=np.uint64)
+        have = min(len(result), dnode.size // 8)
+        result[:have] = metadata.words(dnode, have)
+        return result
+
+    def add_log(self, txg: int, entries: NDArray[Any]) -> None:
+        """Take the entries of one log that are about this vdev."""
+        if self.unflushed is not None:
+            self.unflushed.add(txg, entries, vdev=self.top.name)
+
+    def result(self) -> VdevAllocation:
+        logged = self.unflushed.by_metaslab() if self.unflushed is not None else {}
+        metaslabs = [self._metaslab(index, logged.get(index)) for index in range(len(self.geometry))]
+        return VdevAllocation(self.top, metaslabs, self._checkpoint())
+
+    def _metaslab(self, index: int, logged: spacemap.Changes | None) -> Metaslab:
+        start, size = int(self.geometry.starts[index]), int(self.geometry.sizes[index])
+        number = self.objects[index]
+        txg = int(self.unflushed.txgs[index]) if self.unflushed is not None else 0
+        where: dict[str, Any] = {"vdev": self.top.name, "metaslab": index}
+        parts = [logged] if logged is not None else []
+        if number:
+            header, entries = read_map(self.mos, number)
+            own = spacemap.changes(entries, self.top.ashift, start, size, **where)
+            if spacemap.net(own) != header.alloc:
+                raise CorruptError(
+                    "a space map's header says something else than its entries",
+                    header=header.alloc,
+                    entries=spacemap.net(own),
+                    **where,
+                )
+            parts.insert(0, own)
+        return Metaslab(index, start, size, number, txg, spacemap.replay(spacemap.joined(parts), **where))
+
+    def _checkpoint(self) -> RangeSet:
+        if not self.checkpoint_map:
+            return RangeSet()
+        _, entries = read_map(self.mos, self.checkpoint_map)
+        starts, ends, frees = spacemap.changes(entries, self.top.ashift, 0, self.top.asize, vdev=self.top.name)
+        if not frees.all():
+            raise CorruptError("a checkpoint's space map has something other than frees", vdev=self.top.name)
+        return RangeSet(starts, ends)
+
+
+def numbers_of_zap(mos: Objset, number: int, what: str) -> dict[str, int]:
+    """The entries of a vdev's ZAP that are one number each; nothing for object 0."""
+    found = {}
+    for name, entry in entries(mos, number, what):
+        if entry.integer_size == 8 and len(entry.values) == 1:
+            found[name] = entry.values[0]
+    return found
