@@ -8,9 +8,13 @@ any thread.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+from numpy.typing import NDArray
 from typing_extensions import Buffer
+
+# numpy declares its arrays as buffers from Python 3.12 on.
+_Buffer = Buffer | NDArray[Any]
 
 IDS: Final[dict[str, int]]
 """Name -> number of the checksum on disk."""
@@ -21,25 +25,25 @@ SALTED: Final[frozenset[str]]
 FAMILIES: Final[tuple[str, ...]]
 """Names of the groups of kernels that ``select`` chooses among."""
 
-def fletcher2(buf: Buffer, *, byteswap: bool = False) -> bytes: ...
-def fletcher4(buf: Buffer, *, byteswap: bool = False) -> bytes: ...
-def sha256(buf: Buffer, *, byteswap: bool = False) -> bytes:
+def fletcher2(buf: _Buffer, *, byteswap: bool = False) -> bytes: ...
+def fletcher4(buf: _Buffer, *, byteswap: bool = False) -> bytes: ...
+def sha256(buf: _Buffer, *, byteswap: bool = False) -> bytes:
     """SHA-256, each of its four words stored with the lowest byte first."""
 
-def sha512(buf: Buffer, *, byteswap: bool = False) -> bytes:
+def sha512(buf: _Buffer, *, byteswap: bool = False) -> bytes:
     """SHA-512/256."""
 
-def skein(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+def skein(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """Skein-512-256 with the 32 bytes of the pool's salt as key."""
 
-def edonr(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+def edonr(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """Edon-R 512, salted by a prefix, first 256 bits."""
 
-def blake3(buf: Buffer, salt: Buffer, *, byteswap: bool = False) -> bytes:
+def blake3(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """BLAKE3 with the salt as key, through the package of that name."""
 
 def many(
-    name: str, buffers: Iterable[Buffer], out: Buffer, *, salt: Buffer = b"", byteswap: bool = False
+    name: str, buffers: Iterable[_Buffer], out: _Buffer, *, salt: _Buffer = b"", byteswap: bool = False
 ) -> None:
     """Checksums of n buffers into ``out``, n x 4 unsigned 64-bit words in native order.
 
@@ -49,12 +53,12 @@ def many(
 
 def many_at(
     name: str,
-    base: Buffer,
-    offsets: Buffer,
-    sizes: Buffer,
-    out: Buffer,
+    base: _Buffer,
+    offsets: _Buffer,
+    sizes: _Buffer,
+    out: _Buffer,
     *,
-    salt: Buffer = b"",
+    salt: _Buffer = b"",
     byteswap: bool = False,
 ) -> None:
     """The same for n ranges of one buffer; ``offsets`` and ``sizes`` are 64-bit integers, in bytes.
@@ -62,7 +66,7 @@ def many_at(
     ValueError: as in ``many``, and for a range that leaves the buffer.
     """
 
-def fletcher4_combine(first: Buffer, second: Buffer, nbytes: int) -> bytes:
+def fletcher4_combine(first: _Buffer, second: _Buffer, nbytes: int) -> bytes:
     """fletcher4 of two parts in a row, from the fletcher4 of each; the second part has ``nbytes`` bytes."""
 
 def implementations() -> dict[str, tuple[str, ...]]:
@@ -79,5 +83,6 @@ def select(family: str | None = None, name: str | None = None) -> dict[str, str]
 
     Without a name: the one that the environment names (UBERBLOCK_FLETCHER, UBERBLOCK_SHA256,
     UBERBLOCK_SHA512, UBERBLOCK_EDONR), or the best; without a family: that for each family. ValueError:
-    unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on this machine.
+    unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on this
+    machine.
     """

@@ -85,6 +85,11 @@ static const choice sha256_choices[] = {
 };
 
 static const choice sha512_choices[] = {
+#if defined(UB_HAVE_AVX2)
+    {"avx2", &ub_sha512_avx2, has_avx2},
+#else
+    {"avx2", NULL, always},
+#endif
     {"scalar", &ub_sha512_scalar, always},
     {NULL, NULL, NULL},
 };

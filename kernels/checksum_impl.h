@@ -116,6 +116,7 @@ extern const ub_fletcher_kernel ub_fletcher_neon;
 extern const ub_sha256_kernel ub_sha256_scalar;
 extern const ub_sha256_kernel ub_sha256_shani;
 extern const ub_sha512_kernel ub_sha512_scalar;
+extern const ub_sha512_kernel ub_sha512_avx2;
 extern const ub_edonr_kernel ub_edonr_scalar;
 extern const ub_edonr_kernel ub_edonr_avx512;
 

@@ -5,14 +5,19 @@ normalized before it is hashed is the caller's knowledge.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
+from numpy.typing import NDArray
 from typing_extensions import Buffer
+
+# numpy declares its arrays as buffers from Python 3.12 on.
+_Buffer = Buffer | NDArray[Any]
 
 def hash_name(salt: int, name: bytes) -> int:
     """Of a name, without the NUL at its end. OverflowError: salt outside 64 bits."""
 
-def hash_names(salt: int, names: Iterable[bytes], out: Buffer) -> None:
+def hash_names(salt: int, names: Iterable[bytes], out: _Buffer) -> None:
     """Of many names, into ``out``: as many unsigned 64-bit integers. ValueError: another number of them."""
 
-def hash_words(salt: int, words: Buffer) -> int:
+def hash_words(salt: int, words: _Buffer) -> int:
     """Of a key of unsigned 64-bit integers in native order. ValueError: another type of them."""

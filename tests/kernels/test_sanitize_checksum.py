@@ -15,6 +15,7 @@ X86: dict[str, list[str]] = {
     "fletcher_avx2.c": ["-mavx2"],
     "fletcher_avx512.c": AVX512,
     "edonr_avx512.c": AVX512,
+    "sha512_avx2.c": ["-mavx2"],
     "sha256_shani.c": ["-msha", "-msse4.1", "-mssse3"],
 }
 X86_DEFINES = ["-DUB_HAVE_AVX2=1", "-DUB_HAVE_AVX512=1", "-DUB_HAVE_SHANI=1"]
