@@ -14,7 +14,7 @@ import posixpath
 import stat as statmodule
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .dsl import props
 from .dsl.dataset import DslDataset
@@ -484,7 +484,7 @@ class _Guard:
 
     def enter(self, znode: Znode, path: str) -> None:
         if znode.object in self.seen:
-            where = {"dataset": self.dataset, "path": printable(path), "object": znode.object}
+            where: dict[str, Any] = {"dataset": self.dataset, "path": printable(path), "object": znode.object}
             raise CorruptError("a directory is in two places", **where)
         if path.count("/") > MAX_DEPTH:
             raise LimitError(f"more than {MAX_DEPTH} directories below each other", dataset=self.dataset)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uberblock.pool import import_pool
 from uberblock.pool.errors import ChecksumError, CorruptError, NotFoundError, PoolError
-from uberblock.pool.extract import copy_out, copy_volume, folder, pax, tar_out
+from uberblock.pool.extract import content, copy_out, copy_volume, folder, pax, tar_out
 from uberblock.pool.ondisk.zap import ZapEntry
 from uberblock.pool.zpl import directory
 
@@ -357,6 +357,13 @@ def damage(home: Any, monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
         return done
 
     monkeypatch.setattr(Dnode, "readinto", readinto)
+    batch = content.read_small
+
+    def read_small(files: Any) -> Any:
+        error = ChecksumError("no copy of a block matches its checksum")
+        return [error if f.dnode.number == bad else found for f, found in zip(files, batch(files))]
+
+    monkeypatch.setattr(content, "read_small", read_small)
 
 
 @pytest.mark.parametrize("to_tar", [False, True])

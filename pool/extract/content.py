@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from ..errors import CorruptError, PoolError
+from ..zpl.batch import BATCH_BYTES, SMALL_BYTES, Pieces, read_small
 from ..zpl.directory import is_name, printable, raw
 from ..zpl.file import ObjectFile
+from ..zpl.znode import Znode
 
 PIECE = 8 << 20  # bytes read at a time
+BATCH_FILES = 512  # looked at together, so that the small ones of them are read together
 
 
 class Progress(Protocol):
@@ -48,6 +51,32 @@ def ranges(file: ObjectFile, sparse: bool = True) -> list[tuple[int, int]]:
     if not sparse:
         return [(0, file.size)] if file.size else []
     return file.data_ranges()
+
+
+def ahead(found: Iterable[tuple[str, Znode]]) -> Iterator[tuple[str, Znode, Pieces | None]]:
+    """Files with their content read ahead in batches, where they are small: path, file, content."""
+    batch: list[tuple[str, Znode]] = []
+    small: dict[int, ObjectFile] = {}
+    size = 0
+    for path, znode in found:
+        batch.append((path, znode))
+        if znode.type == "file" and 0 < znode.size <= SMALL_BYTES and znode.object not in small:
+            small[znode.object] = ObjectFile(znode.dnode, znode.size)
+            size += znode.size
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield from _with_content(batch, small)
+            batch, small, size = [], {}, 0
+    yield from _with_content(batch, small)
+
+
+def _with_content(
+    batch: list[tuple[str, Znode]], small: dict[int, ObjectFile]
+) -> Iterator[tuple[str, Znode, Pieces | None]]:
+    contents = dict(zip(small, read_small(list(small.values()))))
+    for path, znode in batch:
+        content = contents.pop(znode.object, None)
+        # What could not be read is tried again by itself, where going on after damage is known.
+        yield path, znode, content if isinstance(content, list) else None
 
 
 class Copier:

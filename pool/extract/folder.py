@@ -20,9 +20,10 @@ from pathlib import Path
 from ..errors import PoolError, UsageError
 from ..vfs import Vfs
 from ..zpl import directory
+from ..zpl.batch import Pieces
 from ..zpl.file import ZplFile
 from ..zpl.znode import Znode
-from .content import Copier, Progress, Told, check_name, no_progress
+from .content import Copier, Progress, Told, ahead, check_name, no_progress
 from .image import pwrite_all
 
 PERMISSIONS = 0o7777
@@ -138,7 +139,7 @@ class _Copy:
         """Copy what is below a directory into ``top``."""
         damaged = self._damaged if self.keep_going else None
         skipped: str | None = None
-        for name, znode in self.vfs.tree(path, damaged=damaged):
+        for name, znode, content in ahead(self.vfs.tree(path, damaged=damaged)):
             if skipped is not None and name.startswith(skipped):
                 continue
             skipped = None
@@ -152,7 +153,7 @@ class _Copy:
                 if znode.is_dir:
                     self.folder(self.open[-1].descriptor, znode, last, name)
                 else:
-                    self.other(self.open[-1].descriptor, znode, last, name)
+                    self.other(self.open[-1].descriptor, znode, last, name, content)
             except (PoolError, OSError) as error:
                 if not self._may_go_on(error):
                     raise
@@ -203,7 +204,7 @@ class _Copy:
 
     # ---- everything else --------------------------------------------------------------------------------------------
 
-    def other(self, parent: int, znode: Znode, last: str, name: str) -> None:
+    def other(self, parent: int, znode: Znode, last: str, name: str, content: Pieces | None = None) -> None:
         """Copy what is no directory: a file, link, device, socket or pipe, or another name of one."""
         first = self.linked.get(znode.object)
         if first is not None:
@@ -211,7 +212,7 @@ class _Copy:
             self._make(parent, last, lambda: os.link(first, last, **ends, follow_symlinks=False))
             return
         if znode.type == "file":
-            self.file(parent, znode, last, name)
+            self.file(parent, znode, last, name, content)
         elif znode.type == "symlink":
             text = directory.text(znode.target())
             self._make(parent, last, lambda: os.symlink(text, last, dir_fd=parent))
@@ -221,15 +222,18 @@ class _Copy:
         if znode.nlink > 1:
             self.linked[znode.object] = name
 
-    def file(self, parent: int, znode: Znode, last: str, name: str) -> None:
-        """Copy a regular file."""
-        content = ZplFile(znode, name)
+    def file(self, parent: int, znode: Znode, last: str, name: str, content: Pieces | None) -> None:
+        """Copy a regular file, whose content may have been read already."""
+        file = ZplFile(znode, name)
         descriptor = self._make(parent, last, lambda: os.open(last, _NEW_FILE, 0o600, dir_fd=parent))
         try:
-            for start, length in self.copier.ranges(content, name):
-                for at, piece in self.copier.pieces(content, start, length, name):
+            for at, piece in content or ():
+                pwrite_all(descriptor, piece, at)
+                self.copier.progress(len(piece))
+            for start, length in self.copier.ranges(file, name) if content is None else ():
+                for at, piece in self.copier.pieces(file, start, length, name):
                     pwrite_all(descriptor, piece, at)
-            os.ftruncate(descriptor, content.size)
+            os.ftruncate(descriptor, file.size)
             self.attributes(descriptor, znode, name)
             os.utime(descriptor, ns=(znode.atime, znode.mtime))
         finally:

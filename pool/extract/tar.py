@@ -12,10 +12,11 @@ from typing import BinaryIO
 from ..errors import CorruptError, PoolError
 from ..vfs import Vfs
 from ..zpl import directory
+from ..zpl.batch import Pieces
 from ..zpl.file import ZplFile
 from ..zpl.znode import Znode
 from . import pax
-from .content import Copier, Progress, Told, check_name, no_progress
+from .content import Copier, Progress, Told, ahead, check_name, no_progress
 from .pax import Member
 
 PERMISSIONS = 0o7777
@@ -78,14 +79,14 @@ class _Archive:
 
     def tree(self, path: str) -> None:
         skipped: str | None = None
-        for name, znode in self.vfs.tree(path, damaged=self._damaged if self.keep_going else None):
+        for name, znode, content in ahead(self.vfs.tree(path, damaged=self._damaged if self.keep_going else None)):
             if skipped is not None and name.startswith(skipped):
                 continue
             skipped = None
             try:
                 if name != ".":
                     check_name(name.rpartition("/")[2])
-                self.entry(name, znode)
+                self.entry(name, znode, content)
             except PoolError as error:
                 if not self.keep_going:
                     raise
@@ -93,8 +94,8 @@ class _Archive:
                 if znode.is_dir:
                     skipped = name + "/"
 
-    def entry(self, name: str, znode: Znode) -> None:
-        """Write one entry."""
+    def entry(self, name: str, znode: Znode, content: Pieces | None = None) -> None:
+        """Write one entry; the content of a file may have been read already."""
         raw = directory.raw(name)
         member = Member(
             raw, mode=znode.mode & PERMISSIONS, uid=znode.uid, gid=znode.gid, mtime_ns=znode.mtime
@@ -106,7 +107,7 @@ class _Archive:
             return
         member.xattrs = self._xattrs(name, znode)
         if znode.type == "file":
-            self._file(member, ZplFile(znode, name))
+            self._file(member, ZplFile(znode, name), content)
         elif znode.is_dir:
             member.kind, member.name = pax.FOLDER, raw + b"/"
             self.stream.write(pax.header(member))
@@ -131,7 +132,10 @@ class _Archive:
             self._damaged(name, error)
             return {}
 
-    def _file(self, member: Member, content: ZplFile) -> None:
+    def _file(self, member: Member, content: ZplFile, pieces: Pieces | None) -> None:
+        if pieces is not None and content.size - sum(len(data) for _, data in pieces) < SPARSE_FROM:
+            self._small(member, content.size, pieces)
+            return
         ranges = self.copier.ranges(content, content.name, self.sparse)
         stored = sum(length for _, length in ranges)
         if content.size - stored >= SPARSE_FROM and len(ranges) <= MAX_RANGES:
@@ -144,6 +148,16 @@ class _Archive:
         self.stream.write(pax.header(member))
         self._write(content, [(0, content.size)] if content.size else [])
         self.stream.write(pax.padding(content.size))
+
+    def _small(self, member: Member, size: int, pieces: Pieces) -> None:
+        """A file whose content is at hand, with next to no holes."""
+        member.size = size
+        data = bytearray(size + -size % pax.BLOCK)
+        for at, piece in pieces:
+            data[at : at + len(piece)] = piece
+        self.stream.write(pax.header(member))
+        self.stream.write(data)
+        self.copier.progress(size)
 
     def _write(self, content: ZplFile, ranges: list[tuple[int, int]]) -> None:
         """Content of an entry whose header is out: from here on it has to come in full."""

@@ -16,11 +16,9 @@ import numpy as np
 
 from ..dmu.dnode import Dnode
 from ..errors import PoolError
-from ..ondisk import blkptr, bpcheck
+from ..zpl.batch import read_small
 from ..zpl.file import ObjectFile
 
-SMALL_BYTES = 1 << 20  # up to this size a file is read in a batch with others
-BATCH_BYTES = 32 << 20  # of one such batch
 PIECE = 8 << 20
 SEEN_MAX = 1 << 18  # checksums remembered
 
@@ -146,60 +144,18 @@ class _Trimmer:
 
 
 def hash_small(files: Sequence[ObjectFile]) -> list[Result]:
-    """SHA-256 of several files of one file system, each of at most ``SMALL_BYTES``, read as one batch."""
-    if not files:
-        return []
-    results: list[Result | None] = [None] * len(files)
-    counts = np.array([min(-(-f.size // f.dnode.datablksz), f.dnode.maxblkid + 1) for f in files], dtype=np.int64)
-    pointers: list[Any] = []
-    for index, file in enumerate(files):
-        dnode, count = file.dnode, int(counts[index])
-        if dnode.nlevels == 1 and count <= len(dnode.blkptr):
-            pointers.append(dnode.blkptr[:count])
-            continue
-        try:
-            pointers.append(dnode.bps(0, count))
-        except PoolError as error:
-            results[index] = error
-            pointers.append(dnode.blkptr[:0])
-            counts[index] = 0
-    bps = np.concatenate(pointers)
-    start = np.cumsum(counts) - counts
-    objset = files[0].dnode.objset
-    sizes = np.repeat([f.dnode.datablksz for f in files], counts)
-    present = ~blkptr.is_hole(bps)
-    sound = bpcheck.problems(bps, level=0, lsize=sizes, max_birth=objset.birth) == 0
-    wanted = np.flatnonzero(present & sound)
-    blocks = objset.zio.read(bps[wanted], objset.keys, errors="collect")
-    place = np.full(len(bps), -1, dtype=np.int64)
-    place[wanted] = np.arange(len(wanted))
-    failed = present & ~sound
-    failed[wanted] = blocks.status != 0
-    where = place.tolist()
-    for index, file in enumerate(files):
-        if results[index] is not None:
-            continue
-        low, high = int(start[index]), int(start[index] + counts[index])
-        if failed[low:high].any():
-            # Read by itself, it says what is wrong with it.
-            results[index] = _alone(file)
+    """SHA-256 of several files of one file system, read as one batch."""
+    results: list[Result] = []
+    for file, pieces in zip(files, read_small(files)):
+        if isinstance(pieces, PoolError):
+            results.append(pieces)
             continue
         digest = hashlib.sha256()
-        left = file.size
-        for row in where[low:high]:
-            take = min(left, file.dnode.datablksz)
-            if row < 0:
-                hash_zeros(digest.update, take)
-            else:
-                digest.update(blocks.block(row)[:take])
-            left -= take
-        hash_zeros(digest.update, left)
-        results[index] = digest.hexdigest()
-    return [result for result in results if result is not None]
-
-
-def _alone(file: ObjectFile) -> Result:
-    try:
-        return sha256_of(file)
-    except PoolError as error:
-        return error
+        at = 0
+        for offset, data in pieces:
+            hash_zeros(digest.update, offset - at)
+            digest.update(data)
+            at = offset + len(data)
+        hash_zeros(digest.update, file.size - at)
+        results.append(digest.hexdigest())
+    return results

@@ -20,10 +20,11 @@ from ..errors import PoolError
 from ..pool import Pool
 from ..vfs import Vfs
 from ..zpl import directory
+from ..zpl.batch import BATCH_BYTES, SMALL_BYTES
 from ..zpl.file import ZplFile
 from ..zpl.znode import Znode
 from ..zvol import Zvol
-from .digest import BATCH_BYTES, EMPTY, SMALL_BYTES, Result, Seen, hash_small, nonzero_runs, sha256_of
+from .digest import EMPTY, Result, Seen, hash_small, nonzero_runs, sha256_of
 
 LARGE_FILE = 1 << 30
 XATTR_INLINE = 64
