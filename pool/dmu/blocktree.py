@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CorruptError, PoolError, UsageError
 from ..ondisk import blkptr, bpcheck
@@ -37,6 +38,13 @@ MAX_MISSES = 4096
 DamagedTree = Callable[[int, int, PoolError], None]
 
 
+class _Pointers(NamedTuple):
+    """Pointers of one block, and what is wrong with each (see ``ondisk.bpcheck``); None: nothing with any."""
+
+    bps: BpArray
+    codes: NDArray[np.uint8] | None
+
+
 class BlockTree:
     """Pointers of one object.
 
@@ -51,7 +59,8 @@ class BlockTree:
         self._number = number
         self._phys = phys
         self._epbs = phys.indblkshift - BLKPTR_SHIFT
-        self._cache: dict[tuple[int, int], BpArray] = {}
+        self._cache: dict[tuple[int, int], _Pointers] = {}
+        self._top_pointers: _Pointers | None = None
         self._lock = Lock()
 
     def pointers(self, level: int, first: int, count: int) -> BpArray:
@@ -62,68 +71,85 @@ class BlockTree:
         """
         if count > MAX_POINTERS or first < 0 or count < 0:
             raise UsageError("too many block pointers asked for at once", first=first, count=count)
-        found = self._unchecked(level, first, count)
-        self._check(found, level, first)
-        return found
-
-    def _check(self, bps: BpArray, level: int, first: int) -> None:
-        size = self._phys.datablksz if level == 0 else 1 << self._phys.indblkshift
-        codes = bpcheck.problems(bps, level=level, lsize=size, max_birth=self._objset.birth)
-        if codes.any():
-            at = int(np.flatnonzero(codes)[0])
-            raise CorruptError(
-                f"a block pointer does not belong where it stands: {bpcheck.TEXT[codes[at]]}",
-                dataset=self._objset.name or None,
-                object=self._number,
-                level=level,
-                block=first + at,
-            )
-
-    def _unchecked(self, level: int, first: int, count: int) -> BpArray:
         if level >= self._phys.nlevels - 1:
-            top = self._phys.blkptr[first : first + count]
-            if len(top) == count:
-                return top
-            found = np.zeros(count, dtype=BLKPTR)
-            found[: len(top)] = top
-            return found
+            return self._slice(self._top, level, first, first, count)
         if not count:
             return np.zeros(0, dtype=BLKPTR)
         start, stop = first >> self._epbs, ((first + count - 1) >> self._epbs) + 1
         if stop - start == 1:
-            inside = first - (start << self._epbs)
-            whole = self._cache.get((level + 1, start))
-            if whole is None:
+            block = self._cache.get((level + 1, start))
+            if block is None:
                 parent = self.pointers(level + 1, start, 1)
                 if blkptr.is_hole(parent[0]):
                     return np.zeros(count, dtype=BLKPTR)
-                whole = self.load(level + 1, start, parent[0])
-            return whole[inside : inside + count]
+                block = self.load(level + 1, start, parent[0])
+            return self._slice(block, level, first, first - (start << self._epbs), count)
+        return self._many(level, first, count, start, stop)
+
+    def _many(self, level: int, first: int, count: int, start: int, stop: int) -> BpArray:
+        """Pointers out of several indirect blocks, read in batches."""
         found = np.zeros((stop - start) << self._epbs, dtype=BLKPTR)
         parents = self.pointers(level + 1, start, stop - start)
-        present = np.flatnonzero(~blkptr.is_hole(parents))
+        present = np.flatnonzero(~blkptr.is_hole(parents)).tolist()
         for at in range(0, len(present), BATCH):
             some = present[at : at + BATCH]
-            for index, block in zip(some.tolist(), self._load_many(level + 1, start, parents, some.tolist())):
-                found[index << self._epbs : (index + 1) << self._epbs] = block
+            for index, block in zip(some, self._load_many(level + 1, start, parents, some)):
+                base = (start + index) << self._epbs
+                low, high = max(first, base), min(first + count, base + len(block.bps))
+                piece = self._slice(block, level, low, low - base, high - low)
+                found[low - (start << self._epbs) :][: high - low] = piece
         inside = first - (start << self._epbs)
         return found[inside : inside + count]
 
+    def _slice(self, block: _Pointers, level: int, first: int, inside: int, count: int) -> BpArray:
+        """``count`` pointers of a block from index ``inside`` on, checked; zeros beyond its end."""
+        if block.codes is not None and block.codes[inside : inside + count].any():
+            at = int(np.flatnonzero(block.codes[inside : inside + count])[0])
+            raise self._misplaced(int(block.codes[inside + at]), level, first + at)
+        piece = block.bps[inside : inside + count]
+        if len(piece) == count:
+            return piece
+        found = np.zeros(count, dtype=BLKPTR)
+        found[: len(piece)] = piece
+        return found
+
+    def _misplaced(self, code: int, level: int, blkid: int) -> CorruptError:
+        return CorruptError(
+            f"a block pointer does not belong where it stands: {bpcheck.TEXT[code]}",
+            dataset=self._objset.name or None,
+            object=self._number,
+            level=level,
+            block=blkid,
+        )
+
+    def _judged(self, bps: BpArray, level: int) -> _Pointers:
+        """Pointers to blocks of a level, with what is wrong with each."""
+        size = self._phys.datablksz if level == 0 else 1 << self._phys.indblkshift
+        codes = bpcheck.problems(bps, level=level, lsize=size, max_birth=self._objset.birth)
+        return _Pointers(bps, codes if codes.any() else None)
+
+    @property
+    def _top(self) -> _Pointers:
+        """The pointers in the dnode."""
+        if self._top_pointers is None:
+            self._top_pointers = self._judged(self._phys.blkptr, self._phys.nlevels - 1)
+        return self._top_pointers
+
     # --- indirect blocks --------------------------------------------------------------------------------------------
 
-    def load(self, level: int, blkid: int, bp: BpArray) -> BpArray:
-        """The pointers in one indirect block, whose (checked) pointer is ``bp``; the last few are kept."""
+    def load(self, level: int, blkid: int, bp: BpArray) -> _Pointers:
+        """The pointers in one indirect block, whose (checked) pointer is ``bp``; the last few blocks are kept."""
         found = self._cache.get((level, blkid))
         if found is None:
             what = f"object {self._number} level {level} block {blkid}"
             data = self._objset.zio.read_one(bp, self._objset.keys, raw=self._objset.raw, what=what)
-            found = self._decode(data, bp)
+            found = self._decode(data, bp, level)
             self._keep(level, blkid, found)
         return found
 
-    def _load_many(self, level: int, start: int, parents: BpArray, indices: list[int]) -> list[BpArray]:
+    def _load_many(self, level: int, start: int, parents: BpArray, indices: list[int]) -> list[_Pointers]:
         """The same for blocks ``start + index`` of a level, read as one batch."""
-        result: dict[int, BpArray] = {}
+        result: dict[int, _Pointers] = {}
         for index in indices:
             cached = self._cache.get((level, start + index))
             if cached is not None:
@@ -138,15 +164,16 @@ class BlockTree:
                 if blocks.status[at]:
                     what = f"object {self._number} level {level} block {start + index}"
                     raise error_for(int(blocks.status[at]), bps[at], what)
-                result[index] = self._decode(blocks.block(at), bps[at])
-            self._keep(level, start + missing[-1], result[missing[-1]].copy())
+                result[index] = self._decode(blocks.block(at), bps[at], level)
+            # The last one is where a sequential reader goes on; a copy, so as not to keep the whole batch.
+            last = result[missing[-1]]
+            self._keep(level, start + missing[-1], _Pointers(last.bps.copy(), last.codes))
         return [result[index] for index in indices]
 
-    @staticmethod
-    def _decode(data: bytes | memoryview, bp: BpArray) -> BpArray:
-        return blkptr.from_bytes(data, "<" if bool(blkptr.is_little(bp)) else ">")
+    def _decode(self, data: bytes | memoryview, bp: BpArray, level: int) -> _Pointers:
+        return self._judged(blkptr.from_bytes(data, "<" if bool(blkptr.is_little(bp)) else ">"), level - 1)
 
-    def _keep(self, level: int, blkid: int, pointers: BpArray) -> None:
+    def _keep(self, level: int, blkid: int, pointers: _Pointers) -> None:
         with self._lock:
             self._cache[level, blkid] = pointers
             while len(self._cache) > CACHE_BLOCKS:
@@ -169,8 +196,9 @@ class BlockTree:
         """
         misses = 0
 
-        def descend(level: int, bps: BpArray, base: int) -> int | None:
+        def descend(level: int, block: _Pointers, base: int) -> int | None:
             nonlocal misses
+            bps = block.bps
             span = self._epbs * level
             skip = max((start >> span) - base, 0)
             holes = blkptr.is_hole(bps)
@@ -187,8 +215,7 @@ class BlockTree:
                 if holes[index]:
                     return max(start, blkid << span)
                 try:
-                    self._check(bps[index : index + 1], level, blkid)
-                    below = self.load(level, blkid, bps[index])
+                    below = self.load(level, blkid, self._slice(block, level, blkid, index, 1)[0])
                 except PoolError as error:
                     if damaged is None:
                         raise
@@ -206,4 +233,4 @@ class BlockTree:
                     )
             return None
 
-        return descend(self._phys.nlevels - 1, self._phys.blkptr, 0)
+        return descend(self._phys.nlevels - 1, self._top, 0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Dnode blocks read in one batch when objects are listed, and dnode blocks kept.
 BATCH = 64
-CACHE_BLOCKS = 64
+CACHE_BLOCKS = 256
 
 #: Told of dnodes that could not be read: (first object number, how many numbers, error).
 Unreadable = Callable[[int, int, PoolError], None]

@@ -28,7 +28,7 @@ __all__ = ["Zap", "ZapEntry", "hash_key"]
 
 #: Leaves read in one batch when iterating, and leaves kept for lookups.
 BATCH = 64
-CACHE_LEAVES = 8
+CACHE_LEAVES = 32
 
 #: A name, or the words of a key of 64-bit words.
 Key = str | bytes | Sequence[int]
@@ -134,7 +134,8 @@ class Zap:
         hashed = hash_key(self._fat, raw if self.word_keys else normalize(raw, self.normflags))
         leaf = self._leaf_for(hashed)
         wanted = normalize(raw, flags)
-        found = [e for e in self._entries(leaf, leaf.find(hashed)) if normalize(e.name, flags) == wanted]
+        candidates = [leaf.entry(chunk, words=self.word_keys) for chunk in leaf.find(hashed)]
+        found = [e for e in candidates if normalize(e.name, flags) == wanted]
         return min(found, key=lambda e: e.cd) if found else None
 
     def get(self, key: Key, default: Any = _MISSING) -> Any:
@@ -243,9 +244,6 @@ class Zap:
         if leaf.prefix_len > shift or leaf.prefix != index >> (shift - leaf.prefix_len):
             raise CorruptError("a leaf of a fat ZAP is in another's place", block=blkid, **self._where())
 
-    def _entries(self, leaf: Leaf, chunks: Sequence[int] | None = None) -> list[ZapEntry]:
-        return leaf.entries(chunks, words=self.word_keys)
-
     # --- iteration --------------------------------------------------------------------------------------------------
 
     def items(self) -> Iterator[ZapEntry]:
@@ -258,7 +256,7 @@ class Zap:
             yield from self._micro.entries
             return
         for leaf in self._all_leaves():
-            yield from self._entries(leaf)
+            yield from leaf.entries(words=self.word_keys)
 
     __iter__ = items
 

@@ -20,6 +20,9 @@ from .dmutypes import VALID
 #: Txg of the first blocks of a pool.
 FIRST_TXG = 4
 
+_LEVEL_SHIFT, _LEVEL_MASK = np.uint64(56), np.uint64(31)
+_TYPE_SHIFT, _TYPE_MASK = np.uint64(48), np.uint64(255)
+
 #: What each code of ``problems`` means; 0 is fine.
 TEXT = (
     "fine",
@@ -44,19 +47,23 @@ def problems(bps: BpArray, *, level: Any = None, lsize: Any = None, max_birth: i
     result = np.zeros(bps.shape, dtype=np.uint8)
     if bps.size == 0:
         return result
-
-    def broken(mask: Any, code: int) -> None:
-        result[mask & (result == 0)] = code
-
-    broken(~VALID[blkptr.object_type(bps)], 1)
+    prop, birth = bps["prop"], bps["birth"]
+    its_level = prop >> _LEVEL_SHIFT & _LEVEL_MASK
+    fine = np.zeros(bps.shape, dtype=bool)
+    rules = [~VALID[prop >> _TYPE_SHIFT & _TYPE_MASK], fine, fine, fine, birth < FIRST_TXG, fine]
     if level is not None:
-        broken(blkptr.level(bps) != np.asarray(level, dtype=np.int64).astype(np.uint64), 2)
+        rules[1] = its_level != np.asarray(level, dtype=np.int64).astype(np.uint64)
     if lsize is not None:
         expected = np.asarray(lsize, dtype=np.uint64)
-        broken((blkptr.lsize(bps) != expected) & (expected != 0) & ~blkptr.is_redacted(bps), 3)
-    broken(blkptr.is_embedded(bps) & (blkptr.level(bps) != 0), 4)
-    broken(bps["birth"] < FIRST_TXG, 5)
+        rules[2] = (blkptr.lsize(bps) != expected) & (expected != 0)
+    embedded = blkptr.is_embedded(bps)
+    if embedded.any():
+        rules[2] = rules[2] & ~blkptr.is_redacted(bps)
+        rules[3] = embedded & (its_level != 0)
     if max_birth is not None:
-        broken(bps["birth"] > np.uint64(max_birth), 6)
-    result[blkptr.is_hole(bps)] = 0
+        rules[5] = birth > np.uint64(max_birth)
+    wrong = np.logical_or.reduce(rules)
+    if wrong.any():
+        result[wrong] = 1 + np.argmax(np.stack(rules)[:, wrong], axis=0)
+        result[blkptr.is_hole(bps)] = 0
     return result

@@ -197,30 +197,33 @@ def problems(slots: DnodeArray, room: NDArray[np.int64] | int = SLOTS_PER_BLOCK)
         slots: first slots of dnodes, shape (n,).
         room: slots from each dnode's first one to the end of its block.
     """
-    result = np.zeros(slots.shape, dtype=np.uint8)
-
-    def broken(mask: Any, code: int) -> None:
-        result[mask & (result == 0)] = code
-
     shift = slots["indblkshift"].astype(np.int64)
     levels = slots["nlevels"].astype(np.int64)
     nblkptr = slots["nblkptr"].astype(np.int64)
     sectors = slots["datablkszsec"].astype(np.int64)
     nslots = slots["extra_slots"].astype(np.int64) + 1
-    broken(~VALID[slots["type"]], 1)
-    broken(~VALID[slots["bonustype"]], 2)
-    broken((shift < MIN_INDBLKSHIFT) | (shift > MAX_INDBLKSHIFT), 3)
-    epbs = np.clip(shift, MIN_INDBLKSHIFT, MAX_INDBLKSHIFT) - BLKPTR_SHIFT
-    broken((levels < 1) | (levels > 1 + -(-MAX_BLKID_BITS // epbs)), 4)
-    broken((nblkptr < 1) | (nblkptr > MAX_BLKPTR), 5)
-    broken((sectors < 1) | (sectors > blkptr.MAX_BLOCK // SLOT_SIZE), 6)
-    broken(nslots > room, 7)
-    spill = np.where(slots["flags"] & FLAG_SPILL_BLKPTR, BLKPTR_SIZE, 0)
-    broken(nslots * SLOT_SIZE - FIXED_SIZE - nblkptr * BLKPTR_SIZE - spill < slots["bonuslen"].astype(np.int64), 8)
-    broken(~(CHECKSUMS[slots["checksum"]] & COMPRESSIONS[slots["compress"]]), 9)
-    bits = np.clip((levels - 1) * epbs, 0, MAX_BLKID_BITS + 1).astype(np.uint64)
-    broken((slots["maxblkid"] >> bits) >= np.maximum(nblkptr, 1).astype(np.uint64), 10)
-    broken((slots["maxblkid"] != 0) & (sectors & (sectors - 1) != 0), 11)
+    spill = (slots["flags"] & FLAG_SPILL_BLKPTR).astype(np.int64) * (BLKPTR_SIZE // FLAG_SPILL_BLKPTR)
+    capacity = nslots * SLOT_SIZE - FIXED_SIZE - nblkptr * BLKPTR_SIZE - spill
+    epbs = np.minimum(np.maximum(shift, MIN_INDBLKSHIFT), MAX_INDBLKSHIFT) - BLKPTR_SHIFT
+    bits = np.minimum(np.maximum((levels - 1) * epbs, 0), MAX_BLKID_BITS + 1).astype(np.uint64)
+    maxblkid = slots["maxblkid"]
+    rules = [
+        ~VALID[slots["type"]],
+        ~VALID[slots["bonustype"]],
+        (shift < MIN_INDBLKSHIFT) | (shift > MAX_INDBLKSHIFT),
+        (levels < 1) | (levels > 1 + -(-MAX_BLKID_BITS // epbs)),
+        (nblkptr < 1) | (nblkptr > MAX_BLKPTR),
+        (sectors < 1) | (sectors > blkptr.MAX_BLOCK // SLOT_SIZE),
+        nslots > room,
+        capacity < slots["bonuslen"].astype(np.int64),
+        ~(CHECKSUMS[slots["checksum"]] & COMPRESSIONS[slots["compress"]]),
+        (maxblkid >> bits) >= np.maximum(nblkptr, 1).astype(np.uint64),
+        (maxblkid != 0) & (sectors & (sectors - 1) != 0),
+    ]
+    result = np.zeros(slots.shape, dtype=np.uint8)
+    wrong = np.logical_or.reduce(rules)
+    if wrong.any():
+        result[wrong] = 1 + np.argmax(np.stack(rules)[:, wrong], axis=0)
     return result
 
 

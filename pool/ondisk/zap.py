@@ -72,6 +72,8 @@ LEAF_ENTRY = np.dtype(
 )
 assert LEAF_ENTRY.itemsize == CHUNK_SIZE
 
+_INTEGER_SIZES = np.zeros(256, dtype=bool)
+_INTEGER_SIZES[[1, 2, 4, 8]] = True
 _MICRO_ENTRIES = {"<": MICRO_ENTRY, ">": MICRO_ENTRY.newbyteorder(">")}
 _LEAF_ENTRIES = {"<": LEAF_ENTRY, ">": LEAF_ENTRY.newbyteorder(">")}
 _MICRO_HEADER = "3Q40x"  # type, salt, normflags
@@ -272,7 +274,7 @@ class Leaf:
         CorruptError: the block is not a leaf, or its counts make no sense.
     """
 
-    __slots__ = ("_arrays", "_chunks", "_entries", "_next", "flags", "nentries", "prefix", "prefix_len", "table")
+    __slots__ = ("_body", "_chunks", "_entries", "_order", "flags", "nentries", "prefix", "prefix_len", "table")
 
     def __init__(self, buffer: Any, order: str = "<") -> None:
         raw = memoryview(buffer).cast("B")
@@ -294,8 +296,8 @@ class Leaf:
         body = raw[LEAF_HEADER_SIZE + 2 * slots :][: chunks * CHUNK_SIZE]
         self._chunks = np.frombuffer(body, dtype=np.uint8).reshape(chunks, CHUNK_SIZE)
         self._entries = np.frombuffer(body, dtype=_LEAF_ENTRIES[order])
-        self._next = np.ascontiguousarray(self._chunks[:, 22:24]).view(order + "u2").reshape(-1)
-        self._arrays = self._chunks[:, 0] == CHUNK_ARRAY
+        self._order = order
+        self._body = body
 
     def find(self, hash_value: int) -> list[int]:
         """Chunks of the entries with this (masked) hash, in chain order.
@@ -317,38 +319,63 @@ class Leaf:
             at = int(entry["next"])
         raise CorruptError("a hash chain of a fat ZAP has no end")
 
-    def entries(self, chunks: Sequence[int] | None = None, *, words: bool = False) -> list[ZapEntry]:
-        """Decode entries.
+    def entry(self, chunk: int, *, words: bool = False) -> ZapEntry:
+        """Decode one entry.
 
         Args:
-            chunks: their chunk numbers (from ``find``); None: all of the leaf.
+            chunk: its chunk number (from ``find``).
+            words: keys are arrays of 64-bit words.
+
+        Raises:
+            CorruptError: a length, integer size or chunk number makes no sense.
+        """
+        _, size, _, name_chunk, name_len, value_chunk, value_len, cd, hashed = self._entries[chunk].item()
+        name_len *= 8 if words else 1
+        value_len *= size
+        _check_lengths(bool(_INTEGER_SIZES[size]), 0 < name_len <= MAX_NAME and value_len <= MAX_VALUE)
+        name = self._string(name_chunk, name_len)
+        if not words:
+            if name[-1]:
+                raise CorruptError("a name in a fat ZAP has no end")
+            name = name[:-1]
+        return ZapEntry(name, size, _integers(self._string(value_chunk, value_len), size), cd, hashed)
+
+    def _string(self, at: int, length: int) -> bytes:
+        parts, body = [], self._body
+        for _ in range(-(-length // ARRAY_BYTES)):
+            place = at * CHUNK_SIZE
+            if place >= len(body) or body[place] != CHUNK_ARRAY:
+                raise CorruptError("a name or a value in a fat ZAP leads nowhere")
+            parts.append(body[place + 1 : place + 1 + ARRAY_BYTES])
+            (at,) = struct.unpack_from(self._order + "H", body, place + 1 + ARRAY_BYTES)
+        return b"".join(parts)[:length]
+
+    def entries(self, *, words: bool = False) -> list[ZapEntry]:
+        """Decode all entries.
+
+        Args:
             words: keys are arrays of 64-bit words.
 
         Raises:
             CorruptError: a length, integer size, chunk number or count makes no sense.
         """
-        raw = self.raw_entries(chunks, words=words)
+        raw = self.raw_entries(words=words)
         rows = zip(raw.names, raw.values, raw.sizes, raw.cds, raw.hashes)
         return [ZapEntry(name, size, _integers(data, size), cd, hashed) for name, data, size, cd, hashed in rows]
 
-    def raw_entries(self, chunks: Sequence[int] | None = None, *, words: bool = False) -> RawEntries:
+    def raw_entries(self, *, words: bool = False) -> RawEntries:
         """The same as byte strings, without making numbers of the values."""
-        if chunks is None:
-            which = np.flatnonzero(self._chunks[:, 0] == CHUNK_ENTRY)
-            if len(which) != self.nentries:
-                raise CorruptError(
-                    "a leaf of a fat ZAP does not hold as many entries as it says", found=len(which), said=self.nentries
-                )
-        else:
-            which = np.asarray(chunks, dtype=np.int64)
+        which = np.flatnonzero(self._chunks[:, 0] == CHUNK_ENTRY)
+        if len(which) != self.nentries:
+            raise CorruptError(
+                "a leaf of a fat ZAP does not hold as many entries as it says", found=len(which), said=self.nentries
+            )
         rows = self._entries[which]
         name_bytes = rows["name_len"].astype(np.int64) * (8 if words else 1)
         intsize = rows["intsize"].astype(np.int64)
         value_bytes = rows["value_len"].astype(np.int64) * intsize
-        if not np.isin(intsize, (1, 2, 4, 8)).all():
-            raise CorruptError("a value in a fat ZAP has a bad integer size")
-        if (name_bytes == 0).any() or (name_bytes > MAX_NAME).any() or (value_bytes > MAX_VALUE).any():
-            raise LimitError("a name or a value in a fat ZAP has an impossible length")
+        possible = (name_bytes != 0) & (name_bytes <= MAX_NAME) & (value_bytes <= MAX_VALUE)
+        _check_lengths(bool(_INTEGER_SIZES[intsize].all()), bool(possible.all()))
         names = self._gather(rows["name_chunk"].astype(np.int64), name_bytes)
         values = self._gather(rows["value_chunk"].astype(np.int64), value_bytes)
         if not words:
@@ -359,6 +386,8 @@ class Leaf:
 
     def _gather(self, first: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[bytes]:
         """The byte strings that start at chunks ``first``, walking all their chains side by side."""
+        following = np.ascontiguousarray(self._chunks[:, 22:24]).view(self._order + "u2").reshape(-1)
+        is_array = self._chunks[:, 0] == CHUNK_ARRAY
         longest = int(lengths.max(initial=0))
         steps = -(-longest // ARRAY_BYTES)
         out = np.zeros((len(first), steps * ARRAY_BYTES), dtype=np.uint8)
@@ -366,12 +395,19 @@ class Leaf:
         for step in range(steps):
             live = np.flatnonzero(lengths > step * ARRAY_BYTES)
             here = at[live]
-            if (here >= len(self._chunks)).any() or not self._arrays[here].all():
+            if (here >= len(self._chunks)).any() or not is_array[here].all():
                 raise CorruptError("a name or a value in a fat ZAP leads nowhere")
             out[live, step * ARRAY_BYTES : (step + 1) * ARRAY_BYTES] = self._chunks[here, 1:22]
-            at[live] = self._next[here]
+            at[live] = following[here]
         flat, width = out.tobytes(), out.shape[1]
         return [flat[i * width : i * width + n] for i, n in enumerate(lengths.tolist())]
+
+
+def _check_lengths(sizes: bool, lengths: bool) -> None:
+    if not sizes:
+        raise CorruptError("a value in a fat ZAP has a bad integer size")
+    if not lengths:
+        raise LimitError("a name or a value in a fat ZAP has an impossible length")
 
 
 def _integers(data: bytes, size: int) -> tuple[int, ...]:

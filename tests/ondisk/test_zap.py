@@ -104,7 +104,7 @@ def test_leaf_round_trip(data: Any, words: bool, order: str) -> None:
     leaf = Leaf(raw, order)
     assert sorted(leaf.entries(words=words), key=lambda e: e.cd) == made
     for entry in made:
-        found = leaf.entries(leaf.find(entry.hash), words=words)
+        found = [leaf.entry(chunk, words=words) for chunk in leaf.find(entry.hash)]
         assert entry in found and all(e.hash == entry.hash for e in found)
         assert [e.cd for e in found] == sorted(e.cd for e in found)
 
@@ -146,6 +146,9 @@ def test_leaf_damage(at: int, value: int) -> None:
     raw[at] = value
     with pytest.raises(CorruptError):
         Leaf(raw).entries()
+    if at >= CHUNKS:
+        with pytest.raises(CorruptError):
+            Leaf(raw).entry(0)
 
 
 def test_chains_end() -> None:
@@ -165,7 +168,7 @@ def test_leaf_any_bytes(body: bytes, wanted: int, order: str) -> None:
     raw = bytearray(small_leaf()[:48] + body)
     raw[:48] = zap.encode_leaf([], 512, order=order)[:48]
     struct.pack_into(order + "HH", raw, 28, 0, body.count(252))
-    for use in (Leaf.entries, lambda leaf: leaf.find(wanted)):
+    for use in (Leaf.entries, lambda leaf: leaf.find(wanted), lambda leaf: leaf.entry(3)):
         try:
             use(Leaf(raw, order))
         except CorruptError:
