@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from uberblock.pool.dmu.dnode import Dnode
 from uberblock.pool.dmu.objset import Objset
 from uberblock.pool.dmu.zap import Zap
 from uberblock.pool.ondisk import blkptr, dnode, objset
@@ -195,3 +196,9 @@ def build_objset(
     phys = ObjsetPhys(type=2, flags=0, metadnode=meta, order=order, **accounting)
     bp = zio.store(objset.encode(phys), kind=11, order=order, fill=len(dnodes))
     return Objset(zio, bp, name="made/by-hand")  # type: ignore[arg-type]
+
+
+def make(zio: MemoryZio, blocks: Mapping[int, bytes], **more: Any) -> Dnode:
+    """An object with these data blocks, open."""
+    phys = build_tree(zio, blocks, **more)
+    return build_objset(zio, {5: phys}, order=phys.order).dnode(5)

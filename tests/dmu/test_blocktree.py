@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import random
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uberblock.pool.dmu.dnode import Dnode
-from uberblock.pool.errors import ChecksumError, CorruptError, PoolError, UsageError
+from uberblock.pool.errors import CorruptError, UsageError
 from uberblock.pool.ondisk import blkptr
 
-from .conftest import BIRTH, MemoryZio, build_objset, build_tree
+from .conftest import BIRTH, MemoryZio, build_objset, build_tree, make
 
 MAX_BLKID = (1 << 55) - 1
-
-
-def make(zio: MemoryZio, blocks: dict[int, bytes], **more: object) -> Dnode:
-    phys = build_tree(zio, blocks, **more)  # type: ignore[arg-type]
-    return build_objset(zio, {5: phys}, order=phys.order).dnode(5)
 
 
 @settings(max_examples=40)
@@ -135,59 +126,3 @@ def test_too_many_pointers() -> None:
     with pytest.raises(UsageError):
         dnode.bps(-1, 1)
     assert len(dnode.bps(0, 0)) == 0 and len(dnode.bps(5000, 3)) == 3
-
-
-def test_reading_in_any_pieces() -> None:
-    zio = MemoryZio()
-    rng = random.Random(7)
-    blocks = {i: rng.randbytes(1536) for i in range(3000) if rng.random() < 0.7}
-    blocks[2999] = rng.randbytes(1536)
-    # Blocks of a size that is no power of two cannot be on disk; 2048 can.
-    blocks = {i: (data * 2)[:2048] for i, data in blocks.items()}
-    dnode = make(zio, blocks, datablksz=2048, nlevels=4)
-    whole = b"".join(blocks.get(i, bytes(2048)) for i in range(3000))
-    assert dnode.size == len(whole) and dnode.read() == whole
-    for _ in range(200):
-        at, length = rng.randrange(len(whole) + 4096), rng.choice([1, 100, 2048, 5000, 300000])
-        assert dnode.read(at, length) == whole[at : at + length]
-    out = bytearray(b"\xee" * 10000)
-    assert dnode.readinto(memoryview(out)[5:9000], len(whole) - 3000) == 3000
-    assert out[:5] == b"\xee" * 5 and out[5:3005] == whole[-3000:] and set(out[3005:]) == {0xEE}
-    with pytest.raises(UsageError, match="read-only"):
-        dnode.readinto(bytes(5))
-    with pytest.raises(UsageError, match="negative"):
-        dnode.readinto(bytearray(5), -1)
-
-
-def test_what_is_lost_is_zeroed_and_told() -> None:
-    zio = MemoryZio()
-    blocks = {i: os.urandom(512) for i in range(200)}
-    dnode = make(zio, blocks, nlevels=3)
-    lost = {70, 71, 150}
-    for i in lost:
-        del zio.blocks[int(dnode.bps(i, 1)[0]["dva"][0, 1])]
-    indirect = dnode._tree.pointers(1, 3, 1)[0]
-    del zio.blocks[int(indirect["dva"][0, 1])]
-    again = build_objset(zio, {5: dnode.phys}).dnode(5)
-    lost |= set(range(96, 128))
-    with pytest.raises(ChecksumError):
-        again.read(0, 100 * 512)
-    told: list[tuple[int, int, PoolError]] = []
-    out = bytearray(b"\xee" * (200 * 512 - 100))
-    assert again.readinto(out, 50, damaged=lambda *args: told.append(args)) == len(out)
-    whole = b"".join(bytes(512) if i in lost else blocks[i] for i in range(200))
-    assert out == whole[50 : 50 + len(out)]
-    ranges = {offset + i for offset, length, _ in told for i in range(length)}
-    assert ranges == {i * 512 + k for i in lost for k in range(512)}
-    assert all(isinstance(error, ChecksumError) for _, _, error in told)
-
-
-def test_blocks_in_batches() -> None:
-    zio = MemoryZio()
-    dnode = make(zio, {i: bytes([i]) * 512 for i in (0, 1, 2, 9, 40)}, order=">", nblkptr=2)
-    found = [(bytes(data)[:1], order) for data, order in dnode.blocks([9, 0, 1, 2, 5, 40])]
-    assert found == [(b"\x09", ">"), (b"\0", ">"), (b"\1", ">"), (b"\2", ">"), (b"\0", "<"), (b"\x28", ">")]
-    assert dnode.block(9) == (b"\x09" * 512, ">") and dnode.block(5) == (bytes(512), "<")
-    for wrong in ([41], [0, 41], [-1]):
-        with pytest.raises(FileNotFoundError):
-            list(dnode.blocks(wrong))
