@@ -9,7 +9,6 @@ As with ``os.lstat``, what is said of a symbolic link is said of the link unless
 
 from __future__ import annotations
 
-import os
 import posixpath
 import stat as statmodule
 from collections.abc import Callable, Iterator
@@ -172,7 +171,7 @@ class Stat:
     @property
     def st_rdev(self) -> int:
         """Device number; 0 for what is no device."""
-        return os.makedev(*self.rdev) if self.rdev else 0
+        return device_number(*self.rdev) if self.rdev else 0
 
     @property
     def st_blksize(self) -> int:
@@ -183,6 +182,11 @@ class Stat:
     def st_blocks(self) -> int:
         """Space used in units of 512 bytes, the dnode included, as OpenZFS counts it."""
         return (self.used_bytes + SECTOR // 2) // SECTOR + self.slots
+
+
+def device_number(major: int, minor: int) -> int:
+    """A device number as Linux has it in ``st_rdev``; any 32 bits of each will do."""
+    return (major & ~0xFFF) << 32 | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12 | (minor & 0xFF)
 
 
 _TYPES = {

@@ -21,6 +21,7 @@ from uberblock.pool.errors import ChecksumError, CorruptError, NotFoundError, Po
 from uberblock.pool.extract import content, copy_out, copy_volume, folder, pax, tar_out
 from uberblock.pool.ondisk.zap import ZapEntry
 from uberblock.pool.zpl import directory
+from uberblock.pool.zpl.znode import Znode
 
 ROOT = os.geteuid() == 0
 
@@ -410,3 +411,27 @@ def test_long_names_are_told(pools: Callable[[str], Any], tmp_path: Path) -> Non
         stream.seek(0)
         names = tarfile.open(fileobj=stream).getnames()  # noqa: SIM115
         assert set(longest) <= set(names)
+
+
+def test_attributes_that_nothing_else_can_hold(home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Znode, "mtime", property(lambda self: 1 << 95))
+    monkeypatch.setattr(Znode, "uid", property(lambda self: (1 << 32) - 1))
+    monkeypatch.setattr(Znode, "rdev", property(lambda self: (2**32 - 1, 2**32 - 1) if self.type == "char" else None))
+    monkeypatch.setattr(Znode, "xattrs", lambda self: {"user.a\0b": b"1"})
+    told = copy_out(home, "/links", tmp_path / "out")
+    assert any("a time was not kept" in line for line in told)
+    assert any("extended attribute" in line for line in told)
+    assert (tmp_path / "out" / "target").read_bytes() == home.read_bytes("/links/target")
+    assert not tar_out(home, "/links", io.BytesIO()).damaged
+
+
+def test_a_file_of_an_impossible_size(home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Znode.size
+    number = home.znode("/links/target").object
+    hostile = property(lambda self: 1 << 63 if self.object == number else real.fget(self))
+    monkeypatch.setattr(Znode, "size", hostile)
+    with pytest.raises(CorruptError, match="impossible size"):
+        copy_out(home, "/links", tmp_path / "out")
+    told = copy_out(home, "/links", tmp_path / "again", keep_going=True)
+    assert told.damaged
+    assert (tmp_path / "again" / "short").is_symlink()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uberblock.pool import import_pool
 from uberblock.pool.errors import CorruptError, IsADirectoryInPoolError, NotFoundError, PoolError, UsageError
-from uberblock.pool.vfs import PoolPath, Vfs, parse_path
+from uberblock.pool.vfs import PoolPath, Vfs, device_number, parse_path
 from uberblock.pool.zpl import directory
 
 
@@ -80,6 +80,7 @@ def test_stat(home: Vfs, tree: Any) -> None:
         assert stat.S_IMODE(found.st_mode) == int(facts["mode"], 8)
         if "rdev" in facts:
             assert found.st_rdev == os.makedev(*facts["rdev"])
+    assert all(device_number(a, b) == os.makedev(a, b) for a in (0, 5, 259, 70000) for b in (0, 3, 255, 70000))
     file = home.stat("/text/t300001.txt")
     assert file.st_blocks * 512 >= file.used_bytes
     assert (file.st_mtime, file.st_ino) == (file.mtime_ns / 1e9, file.object)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from ..errors import CorruptError, PoolError
-from ..zpl.batch import BATCH_BYTES, SMALL_BYTES, Pieces, read_small
+from ..zpl.batch import BATCH_BYTES, Pieces, cost, read_small
 from ..zpl.directory import is_name, printable, raw
 from ..zpl.file import ObjectFile
 from ..zpl.znode import Znode
@@ -60,9 +60,12 @@ def ahead(found: Iterable[tuple[str, Znode]]) -> Iterator[tuple[str, Znode, Piec
     size = 0
     for path, znode in found:
         batch.append((path, znode))
-        if znode.type == "file" and 0 < znode.size <= SMALL_BYTES and znode.object not in small:
-            small[znode.object] = ObjectFile(znode.dnode, znode.size)
-            size += znode.size
+        if znode.type == "file" and znode.object not in small:
+            file = ObjectFile(znode.dnode, znode.size)
+            taken = cost(file)
+            if taken is not None:
+                small[znode.object] = file
+                size += taken
         if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
             yield from _with_content(batch, small)
             batch, small, size = [], {}, 0

@@ -16,9 +16,10 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..errors import PoolError, UsageError
-from ..vfs import Vfs
+from ..vfs import Vfs, device_number
 from ..zpl import directory
 from ..zpl.batch import Pieces
 from ..zpl.file import ZplFile
@@ -181,7 +182,7 @@ class _Copy:
             folder = self.open.pop()
             try:
                 self.attributes(folder.descriptor, folder.znode, folder.path or ".")
-                os.utime(folder.descriptor, ns=(folder.znode.atime, folder.znode.mtime))
+                self.times(folder.znode, folder.descriptor)
                 if self.open and self.open[-1].descriptor < 0:
                     self.open[-1].reopen(folder.descriptor)
             finally:
@@ -235,14 +236,14 @@ class _Copy:
                     pwrite_all(descriptor, piece, at)
             os.ftruncate(descriptor, file.size)
             self.attributes(descriptor, znode, name)
-            os.utime(descriptor, ns=(znode.atime, znode.mtime))
+            self.times(znode, descriptor)
         finally:
             os.close(descriptor)
 
     def special(self, parent: int, znode: Znode, last: str) -> bool:
         """Make a device, socket or pipe; False if that is not possible."""
         kind = stat.S_IFMT(znode.mode)
-        device = os.makedev(*znode.rdev) if znode.rdev else 0
+        device = device_number(*znode.rdev) if znode.rdev else 0
         if device and not self.root:
             self.lost[f"a {znode.type} device was left out: only root can make devices"] += 1
             return False
@@ -251,8 +252,8 @@ class _Copy:
             return False
         try:
             self._make(parent, last, lambda: os.mknod(last, kind | 0o600, device, dir_fd=parent))
-        except PermissionError as error:
-            self.lost[f"a {znode.type} was left out: {error.strerror}"] += 1
+        except (PermissionError, OverflowError) as error:
+            self.lost[f"a {znode.type} was left out: {_why(error)}"] += 1
             return False
         self._by_name(parent, znode, last, link=False)
         return True
@@ -278,8 +279,8 @@ class _Copy:
         if self.root:
             try:
                 os.fchown(descriptor, znode.uid, znode.gid)
-            except OSError as error:
-                self.lost[f"an owner was not kept: {error.strerror}"] += 1
+            except (OSError, OverflowError) as error:
+                self.lost[f"an owner was not kept: {_why(error)}"] += 1
                 mode &= ~SET_ID
         elif mode & SET_ID and (znode.uid, znode.gid) != (os.geteuid(), os.getegid()):
             self.lost["a set-id bit was not kept: the owner is another one"] += 1
@@ -299,17 +300,28 @@ class _Copy:
         for attribute, value in found.items():
             try:
                 os.setxattr(descriptor, os.fsencode(attribute), value)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 space = attribute.partition(".")[0]
-                self.lost[f"an extended attribute of {space!r} was not kept: {error.strerror}"] += 1
+                self.lost[f"an extended attribute of {space!r} was not kept: {_why(error)}"] += 1
 
     def _by_name(self, parent: int, znode: Znode, last: str, *, link: bool) -> None:
         """Owner, mode and times of what cannot be opened."""
         if self.root:
             try:
                 os.chown(last, znode.uid, znode.gid, dir_fd=parent, follow_symlinks=False)
-            except OSError as error:
-                self.lost[f"an owner was not kept: {error.strerror}"] += 1
+            except (OSError, OverflowError) as error:
+                self.lost[f"an owner was not kept: {_why(error)}"] += 1
         if not link:
             os.chmod(last, znode.mode & PERMISSIONS & ~SET_ID, dir_fd=parent)
-        os.utime(last, ns=(znode.atime, znode.mtime), dir_fd=parent, follow_symlinks=False)
+        self.times(znode, last, dir_fd=parent, follow_symlinks=False)
+
+    def times(self, znode: Znode, where: int | str, **how: Any) -> None:
+        """Last read and last change. A pool can hold times that nothing else can."""
+        try:
+            os.utime(where, ns=(znode.atime, znode.mtime), **how)
+        except OverflowError as error:
+            self.lost[f"a time was not kept: {_why(error)}"] += 1
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -20,7 +20,7 @@ _NAMES = ("dataset", "path")
 
 #: Not compared where one side does not tell it: copies of a file system have other numbers, older manifests lack some.
 _OPTIONAL = frozenset({"object"})
-_VOLUME = ("type", "sha256", "error")
+_VOLUME = ("type", "sha256", "large", "error")
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 Of a file: dataset, path (``.`` is the top), type, mode (octal), uid, gid, nlink, size, mtime_ns, object, and where they
 apply sha256, target, rdev, xattr (by name: hex, or size and sha256 beyond 64 bytes). Of a file of 1 GiB or more
 ``large.nonzero_runs`` stands in place of sha256: offset, length and sha256 of what is not zero in each range of data.
-Of a volume: dataset, type, size, sha256. What cannot be read has ``error``.
+Of a volume: dataset, type, size, sha256 (of 1 TiB or more: large). What cannot be read has ``error``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ..dsl.dataset import DslDataset
@@ -20,13 +20,14 @@ from ..errors import PoolError
 from ..pool import Pool
 from ..vfs import Vfs
 from ..zpl import directory
-from ..zpl.batch import BATCH_BYTES, SMALL_BYTES
-from ..zpl.file import ZplFile
+from ..zpl.batch import BATCH_BYTES, cost
+from ..zpl.file import ObjectFile, ZplFile
 from ..zpl.znode import Znode
 from ..zvol import Zvol
 from .digest import EMPTY, Result, Seen, hash_small, nonzero_runs, sha256_of
 
 LARGE_FILE = 1 << 30
+LARGE_VOLUME = 1 << 40  # whose zeros alone would take minutes
 XATTR_INLINE = 64
 BATCH_ENTRIES = 2048
 AHEAD = 2  # batches that are read and hashed while the one before is being used
@@ -93,6 +94,9 @@ class _Manifest:
         try:
             volume = Zvol(item.objset())
             entry["size"] = volume.size
+            if volume.size >= LARGE_VOLUME:
+                entry["large"] = {"nonzero_runs": [list(run) for run in nonzero_runs(volume.open(), self.executor)]}
+                return entry
             key = Seen.key(volume.dnode, volume.size)
             digest = self.seen.get(key) or sha256_of(volume.open(), self.executor)
             self.seen.put(key, digest)
@@ -116,15 +120,16 @@ class _Manifest:
             batch.append((path, error))
 
         for path, znode in vfs.tree("/", damaged=damaged):
+            taken = cost(ObjectFile(znode.dnode, znode.size)) if znode.type == "file" else 0
+            if taken is None:
+                # A large file is read here, and has the workers for itself.
+                submit()
+                while waiting:
+                    yield from waiting.popleft().result()
+                yield from self._batch(vfs, item, [(path, znode)], self.executor)
+                continue
             batch.append((path, znode))
-            if znode.type == "file":
-                if znode.size > SMALL_BYTES:
-                    # A large file has the workers for itself.
-                    submit()
-                    while waiting:
-                        yield from waiting.popleft().result()
-                    continue
-                size += znode.size
+            size += taken
             if len(batch) >= BATCH_ENTRIES or size >= BATCH_BYTES:
                 submit()
                 if len(waiting) > AHEAD:
@@ -133,7 +138,13 @@ class _Manifest:
         while waiting:
             yield from waiting.popleft().result()
 
-    def _batch(self, vfs: Vfs, item: DslDataset, batch: list[tuple[str, Znode | PoolError]]) -> list[Entry]:
+    def _batch(
+        self,
+        vfs: Vfs,
+        item: DslDataset,
+        batch: list[tuple[str, Znode | PoolError]],
+        executor: Executor | None = None,
+    ) -> list[Entry]:
         found: list[Entry] = []
         small: list[tuple[Entry, bytes, ZplFile]] = []
         for path, znode in batch:
@@ -145,7 +156,7 @@ class _Manifest:
             try:
                 self._describe(entry, vfs, znode, item.is_snapshot)
                 if znode.type == "file":
-                    self._content(entry, ZplFile(znode, path), small)
+                    self._content(entry, ZplFile(znode, path), small, executor)
                 if attributes := vfs.xattrs_of(znode):
                     entry["xattr"] = {name: _value(value) for name, value in sorted(attributes.items())}
             except PoolError as error:
@@ -166,9 +177,11 @@ class _Manifest:
         if znode.type == "symlink":
             entry["target"] = directory.text(znode.target())
 
-    def _content(self, entry: Entry, file: ZplFile, small: list[tuple[Entry, bytes, ZplFile]]) -> None:
+    def _content(
+        self, entry: Entry, file: ZplFile, small: list[tuple[Entry, bytes, ZplFile]], executor: Executor | None
+    ) -> None:
         if file.size >= LARGE_FILE:
-            entry["large"] = {"nonzero_runs": [list(run) for run in nonzero_runs(file)]}
+            entry["large"] = {"nonzero_runs": [list(run) for run in nonzero_runs(file, executor)]}
             return
         if file.size == 0:
             entry["sha256"] = EMPTY
@@ -177,10 +190,10 @@ class _Manifest:
         known = self.seen.get(key)
         if known is not None:
             entry["sha256"] = known
-        elif file.size <= SMALL_BYTES:
+        elif cost(file) is not None:
             small.append((entry, key, file))
         else:
-            entry["sha256"] = sha256_of(file)
+            entry["sha256"] = sha256_of(file, executor)
             self.seen.put(key, entry["sha256"])
 
     def _digest(self, small: list[tuple[Entry, bytes, ZplFile]]) -> None:
@@ -197,7 +210,3 @@ def _value(value: bytes) -> str | dict[str, Any]:
     if len(value) <= XATTR_INLINE:
         return value.hex()
     return {"size": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-
-
-#: What makes entries of a dataset; other sources of entries may be compared as well.
-Source = Callable[[], Iterator[Entry]]

@@ -278,7 +278,10 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         info = self.info(path)
         if which not in info:
             raise UsageError(f"{path} is a dataset and has no such time")
-        return datetime.fromtimestamp(info[which], UTC)
+        try:
+            return datetime.fromtimestamp(info[which], UTC)
+        except (ValueError, OverflowError, OSError):
+            raise UsageError(f"a time that Python cannot tell: {info[which]} seconds", path=path) from None
 
     # ---- what it does not do -----------------------------------------------------------------------------------------
 

@@ -16,18 +16,25 @@ from ..ondisk import blkptr, bpcheck
 from ..zio.status import error_for
 from .file import ObjectFile
 
-SMALL_BYTES = 1 << 20  # files up to this size are worth it
-BATCH_BYTES = 32 << 20  # of files in one batch
+SMALL_BYTES = 1 << 20  # of blocks; files up to this size are worth it
+BATCH_BYTES = 32 << 20  # of blocks in one batch
 
 #: (offset, bytes) of what is no hole, in order, cut at the end of the file.
 Pieces = list[tuple[int, memoryview]]
+
+
+def cost(file: ObjectFile) -> int | None:
+    """Bytes of memory that a file's blocks take in a batch; None if it is none of the small ones."""
+    blocks = min(-(-file.size // file.dnode.datablksz), file.dnode.maxblkid + 1)
+    taken = blocks * file.dnode.datablksz
+    return taken if taken <= SMALL_BYTES else None
 
 
 def read_small(files: Sequence[ObjectFile]) -> list[Pieces | PoolError]:
     """The content of several files of one object set; of one that cannot be read, why.
 
     Args:
-        files: small ones; all of them together are held in memory.
+        files: of which each has a ``cost``; all of them together are held in memory.
     """
     if not files:
         return []

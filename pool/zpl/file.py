@@ -14,11 +14,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..dmu.dnode import Damaged, Dnode
-from ..errors import LimitError, UsageError
+from ..errors import CorruptError, LimitError, UsageError
 
 if TYPE_CHECKING:
     from .znode import Znode
 
+MAX_SIZE = (1 << 63) - 1  # what an offset can be
 MAX_READALL = 1 << 40  # bytes; what no machine can hold in memory anyway
 
 
@@ -151,11 +152,13 @@ class ZplFile(ObjectFile):
         znode: the file.
 
     Raises:
-        UsageError: it is not a regular file.
+        UsageError: it is not a regular file; CorruptError: its size is impossible.
     """
 
     def __init__(self, znode: Znode, name: str = "") -> None:
         if znode.type != "file":
             raise UsageError(f"only regular files have content, this is a {znode.type}", object=znode.object)
+        if znode.size > MAX_SIZE:
+            raise CorruptError("a file of an impossible size", object=znode.object, bytes=znode.size)
         super().__init__(znode.dnode, znode.size, name)
         self.znode = znode

@@ -226,17 +226,20 @@ class Znode:
         """
         if not stat.S_ISLNK(self.mode):
             raise UsageError("not a symbolic link", object=self.object)
-        if self.size > MAX_SYMLINK:
-            raise CorruptError("the target of a symbolic link is too long", object=self.object, length=self.size)
+        if not 0 < self.size <= MAX_SYMLINK:
+            raise CorruptError("the target of a symbolic link has an impossible length", object=self.object)
+        target = self._target()
+        if len(target) != self.size or b"\0" in target:
+            raise CorruptError("a symbolic link without its target", object=self.object)
+        return target
+
+    def _target(self) -> bytes:
         found = self.attribute("ZPL_SYMLINK")
         if found is not None:
             return found[0][: self.size]
         if self._legacy is not None and legacy.ZNODE_SIZE + self.size <= len(self.dnode.bonus):
             return self.dnode.bonus[legacy.ZNODE_SIZE : legacy.ZNODE_SIZE + self.size]
-        target = self.dnode.read(0, self.size)
-        if len(target) != self.size:
-            raise CorruptError("a symbolic link without its target", object=self.object)
-        return target
+        return self.dnode.read(0, self.size)
 
     def entries(self) -> list[DirEntry]:
         """A directory's entries, in the order of its ZAP. Raises: as ``directory.entries``."""
