@@ -14,8 +14,6 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..pool import Pool
 
-DEFAULT_SEARCH = ("/dev/disk/by-id", "/dev/disk/by-path", "/dev/mapper", "/dev")
-
 
 def search_path(given: list[str] | None) -> list[str]:
     """Where to look for pools: what -d named, else UBERBLOCK_PATH, else this machine's devices."""
@@ -23,6 +21,8 @@ def search_path(given: list[str] | None) -> list[str]:
         return given
     if environment := os.environ.get("UBERBLOCK_PATH"):
         return [part for part in environment.split(os.pathsep) if part]
+    from ..pool import DEFAULT_SEARCH
+
     return [folder for folder in DEFAULT_SEARCH if Path(folder).is_dir()]
 
 

@@ -76,8 +76,10 @@ def _print(report: VerifyReport) -> None:
         f"verified {report.blocks} blocks, {human(report.bytes)} in {report.seconds:.2f} seconds "
         f"({human(int(rate))}/s)"
     )
+    for vdev, reason in report.unchecked.items():
+        print(f"not checked: {vdev}, {reason}")
     if report.clean:
-        print("no damage found")
+        print("no damage found" if not report.unchecked else "no damage found in what was checked")
         return
     for vdev, count in sorted(report.errors_by_vdev.items()):
         print(f"{vdev}: {count} damaged places")

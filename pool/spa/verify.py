@@ -23,6 +23,7 @@ from ..dmu.traverse import Visit, walk
 from ..errors import PoolError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
+from ..vdev.state import VdevState
 from ..zio.scrub import Damage, ScrubResult
 from .bookmarks import PathFinder
 from .seen import SeenBlocks
@@ -69,7 +70,8 @@ class VerifyReport:
     """What was read and what was found.
 
     ``bytes`` counts allocated bytes (all copies and parity), ``errors_by_vdev`` damaged places for each leaf,
-    ``unreadable`` the subtrees that could not be entered because their metadata is lost.
+    ``unreadable`` the subtrees that could not be entered because their metadata is lost, ``unchecked`` the leaves of
+    which some or all could not be looked at, and why.
     """
 
     pool: str
@@ -80,6 +82,7 @@ class VerifyReport:
     damaged: list[DamagedBlock] = field(default_factory=list)
     errors_by_vdev: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    unchecked: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -119,6 +122,7 @@ class Verifier:
     def run(self) -> VerifyReport:
         """Read everything; gives the report. Only a pool that cannot be walked at all raises."""
         started = time.monotonic()
+        self.report.unchecked = unchecked_leaves(self._spa)
         pending: deque[tuple[_Batch, Future[ScrubResult]]] = deque()
         with ThreadPoolExecutor(self._threads, "verify") as workers:
             try:
@@ -211,6 +215,19 @@ class Verifier:
     @staticmethod
     def _identity(bp: BpArray) -> tuple[int, int, int]:
         return int(bp["dva"][0, 0]), int(bp["dva"][0, 1]), int(blkptr.physical_birth(bp))
+
+
+def unchecked_leaves(spa: Spa) -> dict[str, str]:
+    """Leaves whose blocks cannot be verified: missing ones, and ones that missed writes."""
+    found = {}
+    for leaf in spa.tree.leaves:
+        if leaf.virtual:
+            continue
+        if leaf.device is None or leaf.state not in (VdevState.HEALTHY, VdevState.DEGRADED):
+            found[leaf.name] = f"{leaf.state_text}: nothing of it was checked"
+        elif leaf.dtl:
+            found[leaf.name] = "it missed writes: blocks of those transaction groups were not checked"
+    return found
 
 
 def verify(spa: Spa, *, threads: int = 2, progress: Progress | None = None) -> VerifyReport:
