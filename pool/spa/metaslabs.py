@@ -31,6 +31,9 @@ VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
 UNFLUSHED_TXGS = "com.delphix:ms_unflushed_phys_txgs"
 CHECKPOINT_MAP = "com.delphix:pool_checkpoint_sm"
 
+#: Words of a space map that ``map_batches`` reads at a time.
+BATCH_WORDS = 1 << 15
+
 
 @dataclass(frozen=True, slots=True)
 class VdevAllocation:
@@ -73,6 +76,21 @@ def read_map(mos: Objset, number: int) -> tuple[SpaceMapHeader, NDArray[Any]]:
     return header, ondisk_spacemap.decode(words.astype("<u8").tobytes())
 
 
+def map_batches(mos: Objset, number: int) -> Iterator[NDArray[Any]]:
+    """The entries of a space map object as ``read_map`` gives them, some blocks at a time, so that memory does not
+    grow with the map. (No entry lies in two blocks. Their ``txg`` is not known where a batch begins.)
+
+    Raises: as ``read_map``.
+    """
+    dnode = mos.dnode(number)
+    header = ondisk_spacemap.decode_header(dnode.bonus, dnode.order)
+    count, per_block = header.length // ondisk_spacemap.WORD, dnode.datablksz // ondisk_spacemap.WORD
+    step = max(1, BATCH_WORDS // per_block) * per_block
+    for first in range(0, count, step):
+        words = metadata.words(dnode, min(step, count - first), first)
+        yield ondisk_spacemap.decode(words.astype("<u8").tobytes())
+
+
 def allocations(mos: Objset, directory: Directory, tops: list[Vdev]) -> list[VdevAllocation]:
     """What is allocated on every top-level vdev that holds data.
 
@@ -84,8 +102,8 @@ def allocations(mos: Objset, directory: Directory, tops: list[Vdev]) -> list[Vde
     Raises:
         CorruptError: a space map or a log makes no sense, or they contradict each other; and what reading raises.
     """
-    used = [top for top in tops if top.type not in ("hole", "missing", "indirect") and _number(top, "metaslab_array")]
-    work = {top.id: _Vdev(mos, top) for top in used}
+    used = [top for top in tops if holds_data(top)]
+    work = {top.id: VdevMaps(mos, top) for top in used}
     for txg, found in logs(mos, directory):
         for vdev in np.unique(found["vdev"]).tolist():
             # Entries of vdevs that were removed since are of no interest.
@@ -94,11 +112,16 @@ def allocations(mos: Objset, directory: Directory, tops: list[Vdev]) -> list[Vde
     return [one.result() for one in work.values()]
 
 
-def logs(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]]:
-    """(txg, entries) of every log space map, in the order of txgs.
+def holds_data(top: Vdev) -> bool:
+    """A top-level vdev has space maps: something can be allocated on it."""
+    return top.type not in ("hole", "missing", "indirect") and bool(_number(top, "metaslab_array"))
+
+
+def log_objects(mos: Objset, directory: Directory) -> list[tuple[int, int]]:
+    """(txg, object number) of every log space map, in the order of txgs.
 
     Raises:
-        CorruptError: a log is not named after a txg, or makes no sense.
+        CorruptError: a log is not named after a txg.
     """
     number = directory.number(metadata.LOG_SPACEMAP_ZAP, 0)
     found = {}
@@ -107,8 +130,17 @@ def logs(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]
             found[int(name, 16)] = obj
         except ValueError:
             raise CorruptError("a log space map's name is no txg", name=name) from None
-    for txg in sorted(found):
-        yield txg, read_map(mos, found[txg])[1]
+    return sorted(found.items())
+
+
+def logs(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(txg, entries) of every log space map, in the order of txgs.
+
+    Raises:
+        CorruptError: a log is not named after a txg, or makes no sense.
+    """
+    for txg, number in log_objects(mos, directory):
+        yield txg, read_map(mos, number)[1]
 
 
 def _number(top: Vdev, name: str) -> int:
@@ -116,8 +148,14 @@ def _number(top: Vdev, name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-class _Vdev:
-    """One vdev, while its maps are read."""
+class VdevMaps:
+    """Where the space maps of one top-level vdev are, and what they say.
+
+    Attributes:
+        geometry: of its metaslabs; objects: the number of each one's space map, 0 for one that was never used.
+        checkpoint_map: object number of the map of what only the checkpoint holds; 0: there is none.
+        unflushed: takes entries of logs; None where the pool never had any.
+    """
 
     def __init__(self, mos: Objset, top: Vdev) -> None:
         self.mos, self.top = mos, top
