@@ -437,7 +437,12 @@ class Vfs:
         """
         report = damaged or _raise
         guard = _Guard(self.name)
-        stack: list[Iterator[tuple[str, Znode]]] = [iter([(".", self.znode(path))])]
+        try:
+            top = self.znode(path)
+        except PoolError as error:
+            report(".", error)
+            return
+        stack: list[Iterator[tuple[str, Znode]]] = [iter([(".", top)])]
         while stack:
             found = next(stack[-1], None)
             if found is None:

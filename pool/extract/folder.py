@@ -31,7 +31,9 @@ PERMISSIONS = 0o7777
 MAX_OPEN = 64  # descriptors of folders below each other
 SET_ID = stat.S_ISUID | stat.S_ISGID
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ABOUT_THIS_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.EISDIR, errno.EEXIST)
+_ABOUT_THIS_NAME = (
+    errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.EISDIR, errno.EEXIST, errno.EFBIG,
+)  # fmt: skip
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
