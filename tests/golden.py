@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from conftest import SHIPPED, pool_kinds
 from uberblock.pool import Pool, PoolError
 from uberblock.pool.manifest import entries
+from uberblock.pool.vfs import Vfs
 
 Datasets = Mapping[str, Any]
 #: Beyond this a file's manifest has runs of data in place of one checksum; samples leave such files out.
@@ -40,29 +42,55 @@ def is_pool(kind: str) -> bool:
     return kind != "sends"
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What came of a comparison: how many entries are right, what is wrong, and what the pool says it cannot read."""
+
+    right: int = 0
+    wrong: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def add(self, place: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """One entry, of the pool and of the manifest."""
+        if found == expected:
+            self.right += 1
+        elif "error" in found:
+            self.unreadable.append(f"{place}: {found['error']}")
+        else:
+            self.wrong.append(f"{place} is {found}, in the manifest {expected}")
+
+    @property
+    def all_right(self) -> bool:
+        """Everything could be read, and is as it should be."""
+        return self.right > 0 and not self.wrong and not self.unreadable
+
+
 # ---- everything ------------------------------------------------------------------------------------------------------
 
 
-def differences(pool: Pool, datasets: Datasets, *, only_snapshots: bool = False) -> list[str]:
-    """How a pool differs from the datasets of a manifest, in names, kinds, and every entry of every tree."""
-    wrong = dataset_differences(pool, datasets)
+def compare_all(pool: Pool, datasets: Datasets, *, only_snapshots: bool = False) -> Outcome:
+    """Hold a pool against the datasets of a manifest: names, kinds, and every entry of every tree."""
+    outcome = Outcome(wrong=dataset_differences(pool, datasets))
     wanted = dict(_wanted(datasets, only_snapshots))
     for entry in entries(pool):
         name, path = entry.pop("dataset"), entry.pop("path", "")
         if only_snapshots and "@" not in name:
             continue
+        place = f"{name}:{path}"
         expected = wanted.pop((name, path), None)
-        if expected is None:
-            wrong.append(f"{name}:{path} is not in the manifest: {entry}")
+        if expected is None and "error" not in entry:
+            outcome.wrong.append(f"{place} is not in the manifest: {entry}")
             continue
-        if path == "." and "@" in name:
+        if path == "." and "@" in name and expected is not None:
             # A mounted snapshot's top folder has another number than its object.
             expected.pop("object", None)
         if not path:
             entry.pop("size", None)
-        if entry != expected:
-            wrong.append(f"{name}:{path} is {entry}, in the manifest {expected}")
-    return wrong + [f"{name}:{path} is missing" for name, path in wanted]
+        outcome.add(place, entry, expected or {})
+    # What is in a folder that cannot be read is not seen at all.
+    missing = [f"{name}:{path} is missing" for name, path in wanted]
+    (outcome.unreadable if outcome.unreadable else outcome.wrong).extend(missing)
+    return outcome
 
 
 def _wanted(datasets: Datasets, only_snapshots: bool) -> Iterable[tuple[tuple[str, str], dict[str, Any]]]:
@@ -89,12 +117,14 @@ def dataset_differences(pool: Pool, datasets: Datasets) -> list[str]:
 
 # ---- a sample --------------------------------------------------------------------------------------------------------
 
+Chosen = list[tuple[str, list[str]]]
 
-def choose(datasets: Datasets, count: int, rng: random.Random) -> list[tuple[str, list[str]]]:
+
+def choose(datasets: Datasets, count: int, rng: random.Random) -> Chosen:
     """Some volumes, and some entries of some datasets: (dataset, paths); volumes have no paths."""
     trees = [name for name, one in datasets.items() if one.get("tree")]
     volumes = [name for name, one in datasets.items() if "volume_sha256" in one]
-    chosen: list[tuple[str, list[str]]] = [(name, []) for name in rng.sample(volumes, min(1, len(volumes)))]
+    chosen: Chosen = [(name, []) for name in rng.sample(volumes, min(1, len(volumes)))]
     names = rng.sample(trees, min(max(1, count // 8), len(trees)))
     for name in names:
         tree = datasets[name]["tree"]
@@ -106,38 +136,43 @@ def choose(datasets: Datasets, count: int, rng: random.Random) -> list[tuple[str
     return chosen
 
 
-def sample_differences(pool: Pool, datasets: Datasets, chosen: Iterable[tuple[str, list[str]]]) -> list[str]:
-    """How entries that ``choose`` chose differ; what cannot be read is a difference."""
-    wrong = []
+def compare_some(pool: Pool, datasets: Datasets, chosen: Chosen) -> Outcome:
+    """Hold entries that ``choose`` chose against the manifest."""
+    outcome = Outcome()
     for name, paths in chosen:
+        if not paths:
+            outcome.add(name, _volume(pool, name), {"sha256": datasets[name]["volume_sha256"]})
+            continue
         try:
-            wrong += _volume(pool, name, datasets[name]) if not paths else []
-            vfs = pool.fs(name) if paths else None
+            vfs = pool.fs(name)
         except PoolError as error:
-            wrong.append(f"{name}: {error}")
+            outcome.unreadable.append(f"{name}: {error}")
             continue
         for path in paths:
-            try:
-                found = describe(vfs, path)
-            except PoolError as error:
-                wrong.append(f"{name}:{path}: {error}")
-                continue
             expected = dict(datasets[name]["tree"][path])
+            found = describe(vfs, path)
             if path == "." and "@" in name:
-                expected["object"] = found["object"]
-            if found != expected:
-                wrong.append(f"{name}:{path} is {found}, in the manifest {expected}")
-    return wrong
+                expected["object"] = found.get("object")
+            outcome.add(f"{name}:{path}", found, expected)
+    return outcome
 
 
-def _volume(pool: Pool, name: str, expected: Mapping[str, Any]) -> list[str]:
-    digest = hashlib.sha256(pool.volume(name).open().readall()).hexdigest()
-    return [] if digest == expected["volume_sha256"] else [f"{name} has other content"]
+def _volume(pool: Pool, name: str) -> dict[str, Any]:
+    try:
+        return {"sha256": hashlib.sha256(pool.volume(name).open().readall()).hexdigest()}
+    except PoolError as error:
+        return {"error": error}
 
 
-def describe(vfs: Any, path: str) -> dict[str, Any]:
-    """A manifest's entry, made from what the file system view says."""
-    place = "/" if path == "." else "/" + path
+def describe(vfs: Vfs, path: str) -> dict[str, Any]:
+    """A manifest's entry, made from what the file system view says; or the error."""
+    try:
+        return _describe(vfs, "/" if path == "." else "/" + path)
+    except PoolError as error:
+        return {"error": error}
+
+
+def _describe(vfs: Vfs, place: str) -> dict[str, Any]:
     stat = vfs.stat(place)
     facts = {
         "type": stat.type, "mode": f"{stat.mode & 0o7777:04o}", "uid": stat.uid, "gid": stat.gid, "nlink": stat.nlink,
