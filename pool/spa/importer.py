@@ -176,6 +176,7 @@ class _Import:
             error.advice = f"try rewinding: the uberblock before is of txg {older.txg}"
         if isinstance(error, NotFoundError):
             return CorruptError(f"the pool {self.candidate.name!r} is damaged: {error.what}", "try rewinding")
+        error.where = {"pool": self.candidate.name, **error.where}
         return error
 
     def _check_reflow(self, found: FoundUberblock, newest: FoundUberblock) -> None:
@@ -332,7 +333,10 @@ class _Import:
         what = f"the pool {self.candidate.name!r} lacks devices: {_complaints(tree)}"
         if cause is not None:
             what += f" ({cause.what})"
-        return MissingDeviceError(what, "search where the missing devices are too, or allow missing devices")
+        advice = "search where the missing devices are too"
+        if not self.options.missing_ok:
+            advice += ", or allow missing devices"
+        return MissingDeviceError(what, advice)
 
     def _check_guids(self, tree: VdevTree, root: Uberblock) -> None:
         total = sum(vdev.guid for vdev in tree.walk()) % (1 << 64)
