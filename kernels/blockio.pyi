@@ -54,3 +54,6 @@ def read(
         ValueError: buffers whose sizes do not fit together. Nonsense inside the records is a job's status.
         MemoryError: no memory for scratch buffers.
     """
+
+def implementation() -> dict[str, str]:
+    """Family -> name of the kernel that runs here: always what ``raidz`` and ``checksum`` have chosen."""

@@ -2,15 +2,34 @@
 """Batched block input: read, rebuild, verify, decompress. The face of blockio_impl.h."""
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+
+from uberblock.kernels import checksum, raidz
+
+cdef extern from "choice.h" nogil:
+    ctypedef struct ub_choice:
+        pass
+    ctypedef struct ub_candidate:
+        const char *name
+    ctypedef struct ub_family:
+        const char *name
+    const ub_candidate *ub_family_in_use(const ub_family *family)
+    void ub_family_share(ub_family *family, ub_choice *choice)
+
+cdef extern from "raidz_impl.h" nogil:
+    ub_family *ub_raidz_family()
 
 cdef extern from "checksum_impl.h" nogil:
     ctypedef struct ub_salt:
         pass
     void ub_salt_set(ub_salt *salt, const uint8_t *bytes)
-    enum: UB_SALT_BYTES
+    enum:
+        UB_SALT_BYTES
+        UB_FAMILIES
+    ub_family *ub_checksum_family(int family)
 
 cdef extern from "blockio_impl.h" nogil:
     ctypedef struct ub_column:
@@ -168,3 +187,27 @@ def read(columns, groups, jobs, devices, out, status, faults, *, salt=b""):
     finally:
         for i in range(held):
             PyBuffer_Release(&view[i])
+
+
+cdef int share_choices() except -1:
+    """Run the kernels that raidz and checksum have chosen, and will choose; they are linked into this module again."""
+    cdef ub_choice *choices = <ub_choice *>PyCapsule_GetPointer(checksum._choices, "uberblock.kernels.checksum._choices")
+    cdef int family
+    for family in range(UB_FAMILIES):
+        ub_family_share(ub_checksum_family(family), &choices[family])
+    choices = <ub_choice *>PyCapsule_GetPointer(raidz._choice, "uberblock.kernels.raidz._choice")
+    ub_family_share(ub_raidz_family(), choices)
+    return 0
+
+
+share_choices()
+
+
+def implementation():
+    """The kernels this module runs: those that raidz and checksum say."""
+    families = {"raidz": ub_family_in_use(ub_raidz_family()).name.decode("ascii")}
+    cdef int i
+    for i in range(UB_FAMILIES):
+        name = ub_checksum_family(i).name.decode("ascii")
+        families[name] = ub_family_in_use(ub_checksum_family(i)).name.decode("ascii")
+    return families

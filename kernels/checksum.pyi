@@ -13,6 +13,8 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+from . import FamilyInfo
+
 # numpy declares its arrays as buffers from Python 3.12 on.
 _Buffer = Buffer | NDArray[Any]
 
@@ -86,3 +88,6 @@ def select(family: str | None = None, name: str | None = None) -> dict[str, str]
     unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on this
     machine.
     """
+
+def describe() -> dict[str, FamilyInfo]:
+    """What ``uberblock.kernels.info`` says of these families."""

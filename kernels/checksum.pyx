@@ -4,11 +4,10 @@ This file takes buffers apart, checks them, and releases the interpreter lock. B
 package of that name; everything else is in the C files.
 """
 
-import os
-
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, \
     PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -18,14 +17,12 @@ cdef extern from "byteorder.h" nogil:
     const bint UB_HOST_IS_BIG
     void ub_store_le64(uint8_t *p, uint64_t v)
 
+include "choice.pxi"
+
 cdef extern from "checksum_impl.h" nogil:
     enum:
         UB_OK
         UB_BAD_LENGTH
-        UB_UNKNOWN
-        UB_NOT_BUILT
-        UB_NOT_RUNNABLE
-        UB_RUNNABLE
         UB_CHECKSUM_FLETCHER2
         UB_CHECKSUM_FLETCHER4
         UB_CHECKSUM_SHA256
@@ -42,11 +39,7 @@ cdef extern from "checksum_impl.h" nogil:
     int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t *n, int byteswap,
                          const ub_salt *salt, uint64_t (*out)[4], size_t *failed)
     void ub_fletcher4_combine(const uint64_t *first, const uint64_t *second, uint64_t words, uint64_t *out)
-    int ub_checksum_status(int family, const char *name)
-    const char *ub_checksum_name(int family, size_t index)
-    const char *ub_checksum_variable(int family)
-    const char *ub_checksum_select(int family, const char *name)
-    const char *ub_checksum_selected(int family)
+    ub_family *ub_checksum_family(int family)
 
 #: Name -> number of the checksum on disk.
 IDS = {
@@ -59,8 +52,7 @@ IDS = {
     "blake3": UB_CHECKSUM_BLAKE3,
 }
 SALTED = frozenset({"skein", "edonr", "blake3"})
-FAMILIES = ("fletcher", "sha256", "sha512", "edonr")
-assert len(FAMILIES) == UB_FAMILIES
+FAMILIES = tuple([text(ub_checksum_family(i).name) for i in range(UB_FAMILIES)])
 
 
 # --- buffers and salts --------------------------------------------------------------------------------------
@@ -340,54 +332,34 @@ cdef int family_number(str family) except -1:
     return FAMILIES.index(family)
 
 
-cdef tuple names(int family, bint runnable):
-    found = []
-    cdef size_t i = 0
-    cdef const char *name = ub_checksum_name(family, 0)
-    while name != NULL:
-        if not runnable or ub_checksum_status(family, name) == UB_RUNNABLE:
-            found.append(name.decode("ascii"))
-        i += 1
-        name = ub_checksum_name(family, i)
-    return tuple(found)
-
-
 def implementations():
-    return {family: names(i, True) for i, family in enumerate(FAMILIES)}
+    return {family: names_of(ub_checksum_family(i), True) for i, family in enumerate(FAMILIES)}
 
 
 def known_implementations():
-    return {family: names(i, False) for i, family in enumerate(FAMILIES)}
+    return {family: names_of(ub_checksum_family(i), False) for i, family in enumerate(FAMILIES)}
 
 
 def implementation():
-    return {family: ub_checksum_selected(i).decode("ascii") for i, family in enumerate(FAMILIES)}
+    return {family: name_in_use(ub_checksum_family(i)) for i, family in enumerate(FAMILIES)}
 
 
 def select(family=None, name=None):
-    if family is None:
-        if name is not None:
-            raise ValueError("an implementation is chosen for one family: name the family too")
+    if family is not None:
+        choose(ub_checksum_family(family_number(family)), name)
+    elif name is not None:
+        raise ValueError("an implementation is chosen for one family: name the family too")
+    else:
         for each in FAMILIES:
             select(each)
-        return implementation()
-    cdef int number = family_number(family)
-    if name is None:
-        name = os.environ.get(ub_checksum_variable(number).decode("ascii")) or None
-    if name is None:
-        ub_checksum_select(number, NULL)
-        return implementation()
-    cdef bytes wanted = name.encode("utf-8")
-    cdef int status = ub_checksum_status(number, wanted)
-    if status == UB_UNKNOWN:
-        known = ", ".join(names(number, False))
-        raise ValueError(f"no {family} kernel is called {name!r}; known are {known}")
-    if status == UB_NOT_BUILT:
-        raise NotImplementedError(f"the {family} kernel {name!r} is not in this build")
-    if status == UB_NOT_RUNNABLE:
-        raise RuntimeError(f"the {family} kernel {name!r} needs instructions this processor lacks")
-    ub_checksum_select(number, wanted)
     return implementation()
 
+
+def describe():
+    return {family: described(ub_checksum_family(i)) for i, family in enumerate(FAMILIES)}
+
+
+#: Where the choices lie, for the modules that use these kernels too.
+_choices = PyCapsule_New(ub_checksum_family(0).choice, "uberblock.kernels.checksum._choices", NULL)
 
 select()  # an unusable name in the environment is told at once

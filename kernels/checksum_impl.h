@@ -8,8 +8,7 @@
  *     sha256                    nothing; the digest is read as big-endian words, whoever wrote the data
  *     sha512, skein, edonr      the digest is read as words of the writer's byte order
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation, which is one
- * atomic pointer a family. All functions may be called from any thread at any time. Buffers need no
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation (choice.h). All functions may be called from any thread at any time. Buffers need no
  * alignment.
  *
  * Source: OpenZFS, zio_checksum.h; FIPS 180-4; The Skein Hash Function Family 1.3; Edon-R, tweaked
@@ -21,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "choice.h"
 #include "ub_status.h"
 
 /* Numbers of the checksums on disk. */
@@ -67,22 +67,14 @@ enum {
     UB_FAMILIES = 4,
 };
 
-/* UB_RUNNABLE, UB_UNKNOWN, UB_NOT_BUILT or UB_NOT_RUNNABLE. */
-int ub_checksum_status(int family, const char *name);
-
-/* The `index`-th name of all known implementations of a family, best first; NULL past the end. */
-const char *ub_checksum_name(int family, size_t index);
-
-/* The environment variable that names an implementation of a family. */
-const char *ub_checksum_variable(int family);
+/* A family, for choice.h: its names and its choice. The choices of all families lie in one array, in the
+ * order of their numbers. */
+ub_family *ub_checksum_family(int family);
 
 /* Uses the implementation `name` from now on, for every thread. NULL: the one named by the environment
  * variable if it can run, else the best of this machine. Returns the name of the one in use, or NULL (nothing
- * changed) where `name` cannot run. The choice belongs to the shared object this code is linked into. */
+ * changed) where `name` cannot run. */
 const char *ub_checksum_select(int family, const char *name);
-
-/* The name of the implementation in use. */
-const char *ub_checksum_selected(int family);
 
 /* --- between the dispatch and the kernels --------------------------------------------------------------- */
 

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+from . import FamilyInfo
+
 Bytes: TypeAlias = Buffer | NDArray[Any]  # numpy calls its arrays buffers from Python 3.12 on only
 
 def generate(data: Sequence[Bytes], parity: Sequence[Bytes]) -> None:
@@ -51,3 +53,6 @@ def select(name: str | None = None) -> str:
     Returns its name. ValueError: no such kernel; NotImplementedError: not in this build; RuntimeError: not
     runnable on this machine.
     """
+
+def describe() -> dict[str, FamilyInfo]:
+    """What ``uberblock.kernels.info`` says of this family."""

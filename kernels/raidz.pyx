@@ -4,36 +4,29 @@ This file takes buffers apart, checks them, and releases the interpreter lock; i
 parity.
 """
 
-import os
-
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, \
     PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uintptr_t
+
+include "choice.pxi"
 
 cdef extern from "raidz_impl.h" nogil:
     enum:
         MAX_COLUMNS "UB_RAIDZ_MAX_COLUMNS"
         MAX_PARITY "UB_RAIDZ_MAX_PARITY"
         MAX_DATA "UB_RAIDZ_MAX_DATA"
-        UB_RAIDZ_UNKNOWN
-        UB_RAIDZ_NOT_BUILT
-        UB_RAIDZ_NOT_RUNNABLE
-        UB_RAIDZ_RUNNABLE
         UB_RAIDZ_BAD_WIDTH
         UB_RAIDZ_BAD_PARITY
         UB_RAIDZ_BAD_HEIGHT
         UB_RAIDZ_BAD_LENGTH
         UB_RAIDZ_BAD_MISSING
-    const char *UB_RAIDZ_VARIABLE
     int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *length,
                           uint8_t *const *parity, size_t height)
     int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *length,
                              const unsigned *missing, size_t nmissing)
-    int ub_raidz_status(const char *name)
-    const char *ub_raidz_name(size_t index)
-    const char *ub_raidz_select(const char *name)
-    const char *ub_raidz_selected()
+    ub_family *ub_raidz_family()
 
 
 # The buffers of one call, held while it runs. On the stack: an object would cost more than small columns do.
@@ -278,43 +271,27 @@ def reconstruct_many(columns, size_t nparity, missing):
 
 
 def implementations():
-    found = []
-    cdef size_t i = 0
-    while ub_raidz_name(i) != NULL:
-        if ub_raidz_status(ub_raidz_name(i)) == UB_RAIDZ_RUNNABLE:
-            found.append(ub_raidz_name(i).decode("ascii"))
-        i += 1
-    return tuple(found)
-
-
-def implementation():
-    return ub_raidz_selected().decode("ascii")
+    return names_of(ub_raidz_family(), True)
 
 
 def known_implementations():
-    names = []
-    cdef size_t i = 0
-    while ub_raidz_name(i) != NULL:
-        names.append(ub_raidz_name(i).decode("ascii"))
-        i += 1
-    return tuple(names)
+    return names_of(ub_raidz_family(), False)
+
+
+def implementation():
+    return name_in_use(ub_raidz_family())
 
 
 def select(name=None):
-    if name is None:
-        name = os.environ.get(UB_RAIDZ_VARIABLE.decode("ascii"))
-    if name is None:
-        return ub_raidz_select(NULL).decode("ascii")
-    cdef bytes wanted = name.encode("utf-8")
-    cdef int status = ub_raidz_status(wanted)
-    if status == UB_RAIDZ_UNKNOWN:
-        known = ", ".join(known_implementations())
-        raise ValueError(f"no raidz kernel is called {name!r}; known are {known}")
-    if status == UB_RAIDZ_NOT_BUILT:
-        raise NotImplementedError(f"the raidz kernel {name!r} is not in this build")
-    if status == UB_RAIDZ_NOT_RUNNABLE:
-        raise RuntimeError(f"the raidz kernel {name!r} needs instructions this processor lacks")
-    return ub_raidz_select(wanted).decode("ascii")
+    choose(ub_raidz_family(), name)
+    return implementation()
 
+
+def describe():
+    return {"raidz": described(ub_raidz_family())}
+
+
+#: Where the choice lies, for the modules that use these kernels too.
+_choice = PyCapsule_New(ub_raidz_family().choice, "uberblock.kernels.raidz._choice", NULL)
 
 select()  # an unusable name in the environment is told at once

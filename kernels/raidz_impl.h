@@ -6,14 +6,15 @@
  * A data column shorter than the parity counts as padded with zeros; its tail is known to be zero and is
  * never an unknown.
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel, which is one atomic
- * pointer. All functions may be called from any thread at any time. Buffers need no alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel (choice.h). All functions may be called from any thread at any time. Buffers need no alignment.
  */
 #ifndef UB_RAIDZ_IMPL_H
 #define UB_RAIDZ_IMPL_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "choice.h"
 
 #define UB_RAIDZ_MAX_PARITY 3
 #define UB_RAIDZ_MAX_DATA 252
@@ -42,29 +43,13 @@ int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, con
 
 /* --- choice of a kernel --------------------------------------------------------------------------------- */
 
-/* What ub_raidz_status says of a name. */
-enum {
-    UB_RAIDZ_RUNNABLE = 0,
-    UB_RAIDZ_UNKNOWN = 1,      /* no kernel was ever called that */
-    UB_RAIDZ_NOT_BUILT = 2,    /* not in this build: other processor family, or a compiler without it */
-    UB_RAIDZ_NOT_RUNNABLE = 3, /* built, but this machine lacks the instructions */
-};
-
-/* The environment variable that names a kernel. */
-#define UB_RAIDZ_VARIABLE "UBERBLOCK_RAIDZ"
-
-int ub_raidz_status(const char *name);
-
-/* The `index`-th name of all known ones, best first; NULL past the end. */
-const char *ub_raidz_name(size_t index);
+/* The kernels of raidz, for choice.h; its names and its choice. */
+ub_family *ub_raidz_family(void);
 
 /* Uses the kernel `name` from now on, for every thread. NULL: the one named by UBERBLOCK_RAIDZ if it can run,
  * else the best of this machine. Returns the name of the kernel in use, or NULL (nothing changed) where
- * `name` cannot run. The choice belongs to the shared object this code is linked into. */
+ * `name` cannot run. */
 const char *ub_raidz_select(const char *name);
-
-/* The name of the kernel in use. */
-const char *ub_raidz_selected(void);
 
 /* --- between the stripe logic and the kernels ----------------------------------------------------------- */
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from . import ccompile
 
 PORTABLE: dict[str, list[str]] = {
-    name: []
-    for name in ("checksum_dispatch.c", "fletcher_scalar.c", "sha2.c", "sha2_scalar.c", "skein.c", "edonr.c")
+    f"{name}.c": []
+    for name in ("choice", "checksum_dispatch", "fletcher_scalar", "sha2", "sha2_scalar", "skein", "edonr")
 }
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
 X86: dict[str, list[str]] = {

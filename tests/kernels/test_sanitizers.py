@@ -25,7 +25,7 @@ X86_FLAGS = {
     "gfni_avx2": ["-mgfni", "-mavx2"],
     "gfni_avx512": ["-mgfni", *AVX512],
 }
-PORTABLE = ["raidz_matrix.c", "raidz_stripe.c", "raidz_dispatch.c", "raidz_scalar.c"]
+PORTABLE = ["choice.c", "raidz_matrix.c", "raidz_stripe.c", "raidz_dispatch.c", "raidz_scalar.c"]
 
 
 def tool(name: str) -> str:

@@ -45,7 +45,7 @@ static uint8_t reference(size_t parity, size_t n, uint8_t *const *data, const si
 
 static void fail(const char *what, size_t n, size_t p, size_t height, size_t column, size_t at)
 {
-    printf("%s: %s differs: %zu+%zu columns of %zu bytes, column %zu, byte %zu\n", ub_raidz_selected(), what,
+    printf("%s: %s differs: %zu+%zu columns of %zu bytes, column %zu, byte %zu\n", ub_family_in_use(ub_raidz_family())->name, what,
            n, p, height, column, at);
     exit(1);
 }
@@ -174,8 +174,8 @@ int main(void)
 {
     static const size_t heights[] = {1, 7, 8, 63, 255, 256, 512, 777, 1536, 4096, 9217, 24576, 40000};
     check_refusals();
-    for (size_t i = 0; ub_raidz_name(i) != NULL; i++) {
-        if (ub_raidz_select(ub_raidz_name(i)) == NULL)
+    for (const ub_candidate *c = ub_raidz_family()->candidates; c->name != NULL; c++) {
+        if (ub_raidz_select(c->name) == NULL)
             continue;
         for (size_t h = 0; h < sizeof heights / sizeof heights[0]; h++)
             for (size_t p = 1; p <= UB_RAIDZ_MAX_PARITY; p++)
@@ -183,7 +183,7 @@ int main(void)
                     check_shape(n, p, heights[h], (int)(h + n + p) % 2);
         check_shape(16, 3, 24576, 1);
         check_shape(33, 2, 1024, 1);
-        printf("%s ok\n", ub_raidz_selected());
+        printf("%s ok\n", ub_family_in_use(ub_raidz_family())->name);
     }
     return 0;
 }
