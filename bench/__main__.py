@@ -1,0 +1,10 @@
+"""``python -m bench``: what can be measured, and how.
+
+    python -m bench.parity      raidz parity and reconstruction, every instruction set of this machine
+    python -m bench.checksums   checksums and decompressors beside hashlib, blake3 and lz4
+    python -m bench.verify      verifying and opening pools beside zdb and OpenZFS's own scrub
+"""
+
+from __future__ import annotations
+
+print(__doc__, end="")
