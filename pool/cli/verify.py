@@ -67,10 +67,11 @@ def _print_block(block: DamagedBlock) -> None:
 def _print(report: VerifyReport) -> None:
     for block in report.damaged:
         _print_block(block)
-    if not report.complete:
-        print(f"... and {report.damaged_blocks - len(report.damaged)} more damaged blocks (counted below)")
     for line in report.unreadable:
         print(f"unreadable: {line}")
+    if not report.complete:
+        blocks, trees = report.damaged_blocks - len(report.damaged), report.unreadable_trees - len(report.unreadable)
+        print(f"... and {blocks} more damaged blocks, {trees} more subtrees that cannot be entered")
     rate = report.bytes / report.seconds if report.seconds else 0.0
     print(
         f"verified {report.blocks} blocks, {human(report.bytes)} in {report.seconds:.2f} seconds "

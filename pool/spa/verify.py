@@ -70,7 +70,8 @@ class VerifyReport:
     """What was read and what was found.
 
     ``bytes`` counts allocated bytes (all copies and parity), ``errors_by_vdev`` damaged places for each leaf,
-    ``unreadable`` the subtrees that could not be entered because their metadata is lost, ``unchecked`` the leaves of
+    ``unreadable`` the subtrees that could not be entered because their metadata is lost (``unreadable_trees`` of them;
+    the lists are cut at ``MAX_DAMAGED``, and ``complete`` says whether that happened), ``unchecked`` the leaves of
     which some or all could not be looked at, and why.
     """
 
@@ -79,6 +80,7 @@ class VerifyReport:
     bytes: int = 0
     damaged_blocks: int = 0
     lost_blocks: int = 0
+    unreadable_trees: int = 0
     damaged: list[DamagedBlock] = field(default_factory=list)
     errors_by_vdev: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
@@ -92,8 +94,8 @@ class VerifyReport:
 
     @property
     def complete(self) -> bool:
-        """Every damaged block is in ``damaged`` with its places."""
-        return len(self.damaged) == self.damaged_blocks
+        """Every damaged block is in ``damaged``, and every subtree that cannot be entered in ``unreadable``."""
+        return len(self.damaged) == self.damaged_blocks and len(self.unreadable) == self.unreadable_trees
 
 
 @dataclass(slots=True)
@@ -151,7 +153,9 @@ class Verifier:
         for name, objset, bp, birth_after in self._trees():
 
             def note(place: object, error: PoolError, name: str = name) -> None:
-                self.report.unreadable.append(f"{name} {place}: {error}")
+                self.report.unreadable_trees += 1
+                if len(self.report.unreadable) < MAX_DAMAGED:
+                    self.report.unreadable.append(f"{name} {place}: {error}")
 
             for visit in walk(self._spa.zio, bp, objset_id=objset, birth_after=birth_after, errors=note):
                 yield from self._split(name, objset, visit)
@@ -184,7 +188,8 @@ class Verifier:
         for at in np.flatnonzero(result.status):
             found = tuple(self._place(d) for d in places.get(int(at), ()))
             lost = int(result.status[at]) == STATUS_LOST
-            self._known[self._identity(batch.todo[at])] = (lost, found)
+            if len(self._known) < MAX_DAMAGED:
+                self._known[self._identity(batch.todo[at])] = (lost, found)
             for place in found:
                 counts = self.report.errors_by_vdev
                 counts[place.vdev] = counts.get(place.vdev, 0) + 1
