@@ -22,7 +22,8 @@ def type_text(number: int) -> str:
 
 
 def blkptr_text(bp: BpArray) -> str:
-    """One line for one block pointer, in the form zdb prints."""
+    """One line for one block pointer (or an array of one), in the form zdb prints."""
+    bp = bp.reshape(())[()]
     head = f"[L{int(blkptr.level(bp))} {type_text(int(blkptr.object_type(bp)))}]"
     birth = int(bp["birth"])
     lsize, psize = int(blkptr.lsize(bp)), int(blkptr.psize(bp))
