@@ -39,9 +39,11 @@ def test_single_and_mirror(bench, make, checksum):
     result = pool.zio.scrub(bps)
     assert result.status.tolist() == [FINE, DAMAGED, DAMAGED, FINE, LOST]
     assert result.reason.tolist() == [0, 0, 0, 0, Status.CHECKSUM]
-    want = [(1, 3, 1 << 14), (2, 4, 2 << 14), (4, 2, 4 << 14), (4, 3, 4 << 14), (4, 4, 4 << 14)]
+    # To the sector where a good copy tells; of a lost block everything.
+    want = [(1, 3, (1 << 14) + 4096), (2, 4, (2 << 14) + 4096), (4, 2, 4 << 14), (4, 3, 4 << 14), (4, 4, 4 << 14)]
     assert found(pool, result) == [(*row, "checksum") for row in want]
-    assert all(d.length == 8192 for d in result.damage)
+    assert sorted(d.length for d in result.damage) == [4096] * 2 + [8192] * 3
+    assert {d.column - DATA_START for d in result.damage} == {1 << 14, 2 << 14, 4 << 14}
     assert [leaf.checksum_errors for leaf in pool.tree.leaves] == [1, 2, 2]
 
 
@@ -56,8 +58,8 @@ def test_raidz_every_column(bench, make, nparity, checksum):
         pool.spoil(2 + k, 4096, 100)
         result = pool.zio.scrub(bp)
         assert result.status.tolist() == [DAMAGED]
-        assert found(pool, result) == [(0, 2 + k, 0, "parity" if k < nparity else "checksum")]
-        assert result.damage[0].length == 8192
+        assert found(pool, result) == [(0, 2 + k, 4096, "parity" if k < nparity else "checksum")]
+        assert (result.damage[0].length, result.damage[0].column) == (4096, DATA_START)
         pool.spoil(2 + k, 4096, 100)
     for k in range(nparity):
         pool.spoil(2 + k, 0)
@@ -123,7 +125,7 @@ def test_damage_of_a_real_raidz(opened, walk, pools):
         ranges[entry["disk"]] = [(at, n) for at, n in spans if content[at : at + n] == content[at : at + 1] * n]
     assert sorted(set(result.status.tolist())) == [FINE, DAMAGED]
     assert {d.leaf for d in result.damage} == set(ranges)
-    blamed = {(d.leaf, d.offset) for d in result.damage}
+    blamed = {(d.leaf, d.column) for d in result.damage}
     touched = set()
     for k in range(3):
         bps = every[~blkptr.is_embedded(every) & (blkptr.dva_asize(every)[:, k] != 0)]
