@@ -4,7 +4,7 @@
  * Jobs are taken in chunks. For a chunk all reads are listed first, each with its final place in memory: straight
  * into `out` where a block is stored uncompressed and in whole sectors, else into scratch memory where the block's
  * columns come together. Sorted by device and offset, neighbouring reads become one preadv(). Then block by block:
- * rebuild, verify, decompress.
+ * rebuild, verify, decompress; slow checksums are computed for many blocks at once.
  */
 #define _GNU_SOURCE
 
@@ -31,11 +31,9 @@ enum {
     RUN_BYTES = 4 << 20,           /* bytes in one preadv() */
     RUN_GAP = 8 << 10,             /* unwanted bytes read along to save a system call */
     NPARITY_MAX = 3,
+    TOGETHER = 64,                 /* blocks whose checksums are computed in one call */
     CHECKSUM_OFF = 2,
-    CHECKSUM_FLETCHER2 = 6,
-    CHECKSUM_FLETCHER4 = 7,
     CHECKSUM_NOPARITY = 10,
-    CHECKSUM_EDONR = 13,
     COMPRESS_OFF = 2,
 };
 
@@ -388,6 +386,32 @@ static int rebuild(work *w, const ub_group *g, uint8_t *data, const uint8_t *hav
 
 /* ---- verifying and delivering ---------------------------------------------------------------------------------- */
 
+/* A job whose checksum is worth computing for many blocks in one call. */
+static int is_slow(const ub_job *job)
+{
+    return job->checksum == UB_CHECKSUM_SHA256 || job->checksum == UB_CHECKSUM_SHA512;
+}
+
+/* The same checksum over data of the same byte order. */
+static int alike(const ub_job *a, const ub_job *b)
+{
+    return a->checksum == b->checksum && !((a->flags ^ b->flags) & UB_FLAG_SWAP);
+}
+
+static int matches(const ub_job *job, uint64_t got[4])
+{
+    size_t words = 4;
+    if (job->flags & UB_FLAG_CRYPT) {
+        words = 2;
+        if (job->checksum == UB_CHECKSUM_FLETCHER2 || job->checksum == UB_CHECKSUM_FLETCHER4 ||
+            job->checksum == UB_CHECKSUM_EDONR) {
+            got[0] ^= got[2];
+            got[1] ^= got[3];
+        }
+    }
+    return memcmp(got, job->words, words * sizeof got[0]) == 0;
+}
+
 static int verify(const ub_batch *b, const ub_job *job, const uint8_t *data)
 {
     uint64_t got[4];
@@ -395,16 +419,7 @@ static int verify(const ub_batch *b, const ub_job *job, const uint8_t *data)
         return UB_JOB_OK;
     if (ub_checksum(job->checksum, data, job->psize, job->flags & UB_FLAG_SWAP, b->salt, got) != 0)
         return UB_JOB_UNSUPPORTED;
-    size_t words = 4;
-    if (job->flags & UB_FLAG_CRYPT) {
-        words = 2;
-        if (job->checksum == CHECKSUM_FLETCHER2 || job->checksum == CHECKSUM_FLETCHER4 ||
-            job->checksum == CHECKSUM_EDONR) {
-            got[0] ^= got[2];
-            got[1] ^= got[3];
-        }
-    }
-    return memcmp(got, job->words, words * sizeof got[0]) == 0 ? UB_JOB_OK : UB_JOB_CHECKSUM;
+    return matches(job, got) ? UB_JOB_OK : UB_JOB_CHECKSUM;
 }
 
 static int is_zero(const uint8_t *p, size_t n)
@@ -463,8 +478,8 @@ static int deliver(const ub_batch *b, const ub_job *job, const job_state *s)
     return UB_JOB_OK;
 }
 
-/* Status of a job whose columns have been read; -1 without memory. */
-static int finish(work *w, const ub_job *job, const job_state *s)
+/* Rebuilds what is missing of a job whose columns have been read. Its status, or -1 without memory. */
+static int complete(work *w, const ub_job *job, const job_state *s)
 {
     const ub_batch *b = w->b;
     const uint8_t *extra = s->parity;
@@ -479,12 +494,74 @@ static int finish(work *w, const ub_job *job, const job_state *s)
                 extra += b->columns[g->first + i].stored - payload(&b->columns[g->first + i]);
         }
     }
-    const int rc = verify(b, job, s->data);
-    if (rc != UB_JOB_OK)
-        return rc;
+    return UB_JOB_OK;
+}
+
+/* What follows when a job has been verified. Its status, or -1 without memory. */
+static int conclude(work *w, const ub_job *job, const job_state *s)
+{
     if (job->mode == UB_MODE_SCRUB && compare(w, job, s) != 0)
         return -1;
-    return deliver(b, job, s);
+    return deliver(w->b, job, s);
+}
+
+/* The statuses of complete jobs that are alike, given by their numbers. 0, or -1 without memory. */
+static int finish_together(work *w, size_t at, const size_t *which, size_t count)
+{
+    const ub_batch *b = w->b;
+    const uint8_t *data[TOGETHER];
+    size_t length[TOGETHER];
+    uint64_t got[TOGETHER][4];
+    if (count == 0)
+        return 0;
+    for (size_t k = 0; k < count; k++) {
+        data[k] = w->states[which[k]].data;
+        length[k] = b->jobs[at + which[k]].psize;
+    }
+    const ub_job *any = &b->jobs[at + which[0]];
+    const int swap = any->flags & UB_FLAG_SWAP;
+    const int unknown = ub_checksum_many(any->checksum, count, data, length, swap, b->salt, got, NULL);
+    for (size_t k = 0; k < count; k++) {
+        const ub_job *job = &b->jobs[at + which[k]];
+        int rc = unknown ? UB_JOB_UNSUPPORTED : matches(job, got[k]) ? UB_JOB_OK : UB_JOB_CHECKSUM;
+        if (rc == UB_JOB_OK)
+            rc = conclude(w, job, &w->states[which[k]]);
+        if (rc < 0)
+            return -1;
+        b->status[at + which[k]] = (uint8_t)rc;
+    }
+    return 0;
+}
+
+/* The statuses of the jobs of a chunk whose columns have been read. Those that are verified quickly are done one by
+ * one, while their data is in the cache; the others wait until there are many like them. 0, or -1 without memory. */
+static int finish(work *w, size_t at, size_t count)
+{
+    const ub_batch *b = w->b;
+    size_t which[TOGETHER], waiting = 0;
+    for (size_t i = 0; i < count; i++) {
+        const ub_job *job = &b->jobs[at + i];
+        if (b->status[at + i] != UB_JOB_OK)
+            continue;
+        int rc = complete(w, job, &w->states[i]);
+        if (rc == UB_JOB_OK && is_slow(job)) {
+            if (waiting == TOGETHER || (waiting != 0 && !alike(job, &b->jobs[at + which[0]]))) {
+                if (finish_together(w, at, which, waiting) != 0)
+                    return -1;
+                waiting = 0;
+            }
+            which[waiting++] = i;
+            continue;
+        }
+        if (rc == UB_JOB_OK)
+            rc = verify(b, job, w->states[i].data);
+        if (rc == UB_JOB_OK)
+            rc = conclude(w, job, &w->states[i]);
+        if (rc < 0)
+            return -1;
+        b->status[at + i] = (uint8_t)rc;
+    }
+    return finish_together(w, at, which, waiting);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------------------------- */
@@ -540,14 +617,8 @@ static ptrdiff_t run_chunk(work *w, size_t at)
         list_job(w, job, s);
     }
     do_reads(w);
-    for (size_t i = 0; i < count; i++) {
-        if (b->status[at + i] != UB_JOB_OK)
-            continue;
-        const int rc = finish(w, &b->jobs[at + i], &w->states[i]);
-        if (rc < 0)
-            return -1;
-        b->status[at + i] = (uint8_t)rc;
-    }
+    if (finish(w, at, count) != 0)
+        return -1;
     return (ptrdiff_t)count;
 }
 

@@ -83,10 +83,10 @@ def implementation() -> dict[str, str]:
 def select(family: str | None = None, name: str | None = None) -> dict[str, str]:
     """Use one kernel of a family from now on in all threads. Returns what ``implementation`` does.
 
-    Without a name: the one that the environment names (UBERBLOCK_FLETCHER, UBERBLOCK_SHA256,
-    UBERBLOCK_SHA512, UBERBLOCK_EDONR), or the best; without a family: that for each family. ValueError:
-    unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on this
-    machine.
+    Without a name: the one that the environment names (UBERBLOCK_SHA256 for sha256, and so on), or the best;
+    without a family: that for each family. The families called _many are used for several buffers at once.
+    ValueError: unknown name or family; NotImplementedError: not in this build; RuntimeError: not runnable on
+    this machine.
     """
 
 def describe() -> dict[str, FamilyInfo]:

@@ -46,6 +46,22 @@ static const ub_candidate sha512[] = {
     {NULL, NULL, 0},
 };
 
+/* Without 512-bit units of full width the first two come out nearly equal. */
+static const ub_candidate sha256_many[] = {
+    {"avx512", AVX512(ub_sha256_many_avx512), UB_CPU_AVX512},
+    {"shani", SHANI(ub_sha256_many_shani), UB_CPU_SHANI | UB_CPU_SSSE3},
+    {"avx2", AVX2(ub_sha256_many_avx2), UB_CPU_AVX2},
+    {"single", &ub_sha256_many_single, 0},
+    {NULL, NULL, 0},
+};
+
+static const ub_candidate sha512_many[] = {
+    {"avx512", AVX512(ub_sha512_many_avx512), UB_CPU_AVX512},
+    {"avx2", AVX2(ub_sha512_many_avx2), UB_CPU_AVX2},
+    {"single", &ub_sha512_many_single, 0},
+    {NULL, NULL, 0},
+};
+
 static const ub_candidate edonr[] = {
     {"avx512", AVX512(ub_edonr_avx512), UB_CPU_AVX512},
     {"scalar", &ub_edonr_scalar, 0},
@@ -61,6 +77,8 @@ static ub_family families[UB_FAMILIES] = {
     FAMILY(UB_FAMILY_SHA256, "sha256", "UBERBLOCK_SHA256", sha256),
     FAMILY(UB_FAMILY_SHA512, "sha512", "UBERBLOCK_SHA512", sha512),
     FAMILY(UB_FAMILY_EDONR, "edonr", "UBERBLOCK_EDONR", edonr),
+    FAMILY(UB_FAMILY_SHA256_MANY, "sha256_many", "UBERBLOCK_SHA256_MANY", sha256_many),
+    FAMILY(UB_FAMILY_SHA512_MANY, "sha512_many", "UBERBLOCK_SHA512_MANY", sha512_many),
 };
 
 ub_family *ub_checksum_family(int family)
@@ -133,6 +151,18 @@ int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt 
 int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t *n, int byteswap,
                      const ub_salt *salt, uint64_t (*out)[4], size_t *failed)
 {
+    if (id == UB_CHECKSUM_SHA256) {
+        ub_sha256_many(kernel_of(UB_FAMILY_SHA256_MANY), kernel_of(UB_FAMILY_SHA256), count, p, n, out);
+        return UB_OK;
+    }
+    if (id == UB_CHECKSUM_SHA512) {
+        ub_sha512_256_many(kernel_of(UB_FAMILY_SHA512_MANY), kernel_of(UB_FAMILY_SHA512), count, p, n, out);
+        if (!byteswap == !UB_HOST_IS_BIG) /* they are words as a big-endian machine reads them */
+            for (size_t i = 0; i < count; i++)
+                for (int j = 0; j < 4; j++)
+                    out[i][j] = __builtin_bswap64(out[i][j]);
+        return UB_OK;
+    }
     for (size_t i = 0; i < count; i++) {
         int error = ub_checksum(id, p[i], n[i], byteswap, salt, out[i]);
         if (error != UB_OK) {

@@ -64,7 +64,9 @@ enum {
     UB_FAMILY_SHA256 = 1,
     UB_FAMILY_SHA512 = 2,
     UB_FAMILY_EDONR = 3,
-    UB_FAMILIES = 4,
+    UB_FAMILY_SHA256_MANY = 4, /* of several buffers side by side */
+    UB_FAMILY_SHA512_MANY = 5,
+    UB_FAMILIES = 6,
 };
 
 /* A family, for choice.h: its names and its choice. The choices of all families lie in one array, in the
@@ -96,6 +98,23 @@ typedef struct {
     void (*blocks)(uint64_t state[8], const uint8_t *p, size_t nblocks);
 } ub_sha512_kernel;
 
+/* The same for several messages side by side: word i of the state of lane j is state[i * lanes + j], and lane
+ * j takes nblocks blocks from p[j] on. With fewer messages than `few`, one after the other is faster. */
+typedef struct {
+    const char *name;
+    size_t lanes, few;
+    void (*blocks)(uint32_t *state, const uint8_t *const *p, size_t nblocks);
+} ub_sha256_many_kernel;
+
+typedef struct {
+    const char *name;
+    size_t lanes, few;
+    void (*blocks)(uint64_t *state, const uint8_t *const *p, size_t nblocks);
+} ub_sha512_many_kernel;
+
+#define UB_SHA256_LANES_MAX 16
+#define UB_SHA512_LANES_MAX 8
+
 typedef struct {
     const char *name;
     void (*blocks)(uint64_t state[16], const uint8_t *p, size_t nblocks);
@@ -109,6 +128,13 @@ extern const ub_sha256_kernel ub_sha256_scalar;
 extern const ub_sha256_kernel ub_sha256_shani;
 extern const ub_sha512_kernel ub_sha512_scalar;
 extern const ub_sha512_kernel ub_sha512_avx2;
+extern const ub_sha256_many_kernel ub_sha256_many_single; /* one after the other */
+extern const ub_sha256_many_kernel ub_sha256_many_shani;
+extern const ub_sha256_many_kernel ub_sha256_many_avx2;
+extern const ub_sha256_many_kernel ub_sha256_many_avx512;
+extern const ub_sha512_many_kernel ub_sha512_many_single;
+extern const ub_sha512_many_kernel ub_sha512_many_avx2;
+extern const ub_sha512_many_kernel ub_sha512_many_avx512;
 extern const ub_edonr_kernel ub_edonr_scalar;
 extern const ub_edonr_kernel ub_edonr_avx512;
 
@@ -117,9 +143,19 @@ void ub_fletcher2_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byt
 void ub_fletcher4_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
 
 /* sha2.c: whole buffers. sha256 gives words, as they are defined; sha512 its digest, to be read in either
- * order. */
+ * order. ub_sha2_pad writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a
+ * 1 bit, zeros, and the number of bits; it returns how many blocks that makes, 1 or 2. */
 void ub_sha256(const ub_sha256_kernel *kernel, const uint8_t *p, size_t n, uint64_t words[4]);
 void ub_sha512_256(const ub_sha512_kernel *kernel, const uint8_t *p, size_t n, uint8_t digest[32]);
+size_t ub_sha2_pad(uint8_t *tail, const uint8_t *p, size_t n, size_t block);
+extern const uint32_t ub_sha256_initial[8];
+extern const uint64_t ub_sha512_256_initial[8];
+
+/* sha2_many.c: the words of many buffers, for sha512 as sha512_256's digest read in big-endian order. */
+void ub_sha256_many(const ub_sha256_many_kernel *kernel, const ub_sha256_kernel *single, size_t count,
+                    const uint8_t *const *p, const size_t *n, uint64_t (*words)[4]);
+void ub_sha512_256_many(const ub_sha512_many_kernel *kernel, const ub_sha512_kernel *single, size_t count,
+                        const uint8_t *const *p, const size_t *n, uint64_t (*words)[4]);
 
 /* skein.c and edonr.c: the state of a hash that has taken in a salt, and the first 32 bytes of the digest
  * from there. */

@@ -5,21 +5,19 @@
 #include "byteorder.h"
 #include "checksum_impl.h"
 
-static const uint32_t sha256_initial[8] = {
+const uint32_t ub_sha256_initial[8] = {
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 };
 
-static const uint64_t sha512_256_initial[8] = {
+const uint64_t ub_sha512_256_initial[8] = {
     0x22312194fc2bf72c, 0x9f555fa3c84c64c2, 0x2393b86b6f53b151, 0x963877195940eabd,
     0x96283ee2a88effe3, 0xbe5e1e2553863992, 0x2b0199fc2c85b8aa, 0x0eb72ddc81c52ca2,
 };
 
-/* Writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a 1 bit, zeros, and
- * the number of bits as the last word. Returns how many blocks that makes, 1 or 2. */
-static size_t pad(uint8_t *tail, const uint8_t *p, size_t n, size_t block, size_t length_bytes)
+size_t ub_sha2_pad(uint8_t *tail, const uint8_t *p, size_t n, size_t block)
 {
     size_t left = n % block;
-    size_t count = left + 1 + length_bytes <= block ? 1 : 2;
+    size_t count = left + 1 + block / 8 <= block ? 1 : 2;
     memset(tail, 0, count * block);
     if (left != 0)
         memcpy(tail, p + (n - left), left);
@@ -32,9 +30,9 @@ void ub_sha256(const ub_sha256_kernel *kernel, const uint8_t *p, size_t n, uint6
 {
     uint32_t state[8];
     uint8_t tail[2 * 64];
-    memcpy(state, sha256_initial, sizeof state);
+    memcpy(state, ub_sha256_initial, sizeof state);
     kernel->blocks(state, p, n / 64);
-    kernel->blocks(state, tail, pad(tail, p, n, 64, 8));
+    kernel->blocks(state, tail, ub_sha2_pad(tail, p, n, 64));
     for (int i = 0; i < 4; i++)
         words[i] = (uint64_t)state[2 * i] << 32 | state[2 * i + 1];
 }
@@ -43,9 +41,9 @@ void ub_sha512_256(const ub_sha512_kernel *kernel, const uint8_t *p, size_t n, u
 {
     uint64_t state[8];
     uint8_t tail[2 * 128];
-    memcpy(state, sha512_256_initial, sizeof state);
+    memcpy(state, ub_sha512_256_initial, sizeof state);
     kernel->blocks(state, p, n / 128);
-    kernel->blocks(state, tail, pad(tail, p, n, 128, 16));
+    kernel->blocks(state, tail, ub_sha2_pad(tail, p, n, 128));
     for (int i = 0; i < 4; i++)
         ub_store_be64(digest + 8 * i, state[i]);
 }

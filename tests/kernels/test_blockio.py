@@ -366,3 +366,36 @@ def test_threads_share_a_batch():
     for thread in threads:
         thread.join()
     assert out == disk and not status.any() and not faults.any()
+
+
+SALT = bytes(range(100, 132))
+
+
+@pytest.mark.parametrize("names", [["sha256"], ["sha512", "fletcher4", "sha256"], [n for n in checksum.IDS if n != "blake3"]])
+@pytest.mark.parametrize("mode", [blockio.MODE_DATA, blockio.MODE_SCRUB])
+def test_blocks_of_many_checksums_side_by_side(names, mode):
+    """Hundreds of blocks, of one kind and of all in turn; the damaged ones are told from the others."""
+    device, records, cols, want = bytearray(), [], [], []
+    for k in range(170):
+        name, swap, crypt = names[k % len(names)], k % 7 == 3, k % 5 == 2
+        data = noise(512 * (1 + k % 9), k)
+        words = np.zeros((1, 4), dtype=np.uint64)
+        checksum.many(name, [data], words, salt=SALT, byteswap=swap)
+        if crypt:
+            if name in ("fletcher2", "fletcher4", "edonr"):
+                words[0, :2] ^= words[0, 2:]
+            words[0, 2:] = 0x1234
+        if k % 11 == 5:
+            words[0, k % 2] ^= np.uint64(1)
+        flags = blockio.FLAG_DELIVER | (blockio.FLAG_SWAP if swap else 0) | (blockio.FLAG_CRYPT if crypt else 0)
+        more = {"checksum": checksum.IDS[name], "words": words[0], "flags": flags, "mode": mode}
+        records.append(job(data, first=k, dest=len(device), **more))
+        cols.append((0, -1, len(device), 0, len(data)))
+        device += data
+        want.append(blockio.JOB_CHECKSUM if k % 11 == 5 else blockio.JOB_OK)
+    groups = [(k, 1, 0, c[4]) for k, c in enumerate(cols)]
+    out = bytearray(len(device))
+    status, _ = run(columns(*cols), groups, np.concatenate(records), [device], out, salt=SALT)
+    assert status == want
+    for state, (*_, at, _, length) in zip(status, cols):
+        assert state != blockio.JOB_OK or out[at : at + length] == device[at : at + length]

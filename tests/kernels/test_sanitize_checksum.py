@@ -8,15 +8,24 @@ from . import ccompile
 
 PORTABLE: dict[str, list[str]] = {
     f"{name}.c": []
-    for name in ("choice", "checksum_dispatch", "fletcher_scalar", "sha2", "sha2_scalar", "skein", "edonr")
+    for name in (
+        "choice", "checksum_dispatch", "fletcher_scalar", "sha2", "sha2_many", "sha2_scalar", "skein", "edonr",
+    )
 }
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
+AVX2 = ["-mavx2"]
+SHANI = ["-msha", "-msse4.1", "-mssse3"]
 X86: dict[str, list[str]] = {
-    "fletcher_avx2.c": ["-mavx2"],
+    "fletcher_avx2.c": AVX2,
     "fletcher_avx512.c": AVX512,
     "edonr_avx512.c": AVX512,
-    "sha512_avx2.c": ["-mavx2"],
-    "sha256_shani.c": ["-msha", "-msse4.1", "-mssse3"],
+    "sha512_avx2.c": AVX2,
+    "sha256_shani.c": SHANI,
+    "sha256_many_shani.c": SHANI,
+    "sha256_many_avx2.c": AVX2,
+    "sha512_many_avx2.c": AVX2,
+    "sha256_many_avx512.c": AVX512,
+    "sha512_many_avx512.c": AVX512,
 }
 X86_DEFINES = ["-DUB_HAVE_AVX2=1", "-DUB_HAVE_AVX512=1", "-DUB_HAVE_SHANI=1"]
 

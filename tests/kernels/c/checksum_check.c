@@ -34,6 +34,39 @@ static void compare(int id, int family, const ub_salt *salt, size_t n, size_t sh
     free(room);
 }
 
+/* Buffers of many lengths, each a piece of the heap of its own, side by side and one by one. */
+static void compare_many(int id, int family, const ub_salt *salt, size_t longest, int byteswap)
+{
+    enum { COUNT = 150 };
+    static uint64_t want[COUNT][4], got[COUNT][4];
+    uint8_t *p[COUNT];
+    size_t n[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        n[i] = i < 40 ? i * 7 : i < 90 ? longest : i * 2654435761u % longest;
+        p[i] = malloc(n[i] + (n[i] == 0));
+        if (p[i] == NULL)
+            exit(2);
+        for (size_t j = 0; j < n[i]; j++)
+            p[i][j] = (uint8_t)(j * 31 + j / 77 + i);
+        if (ub_checksum(id, p[i], n[i], byteswap, salt, want[i]) != UB_OK)
+            exit(3);
+    }
+    for (const ub_candidate *c = ub_checksum_family(family)->candidates; c->name != NULL; c++) {
+        if (ub_checksum_select(family, c->name) == NULL)
+            continue;
+        for (size_t count = 0; count <= COUNT; count += count < 20 ? 1 : 65) {
+            memset(got, 0, sizeof got);
+            int error = ub_checksum_many(id, count, (const uint8_t *const *)p, n, byteswap, salt, got, NULL);
+            if (error != UB_OK || memcmp(got, want, count * sizeof got[0]) != 0) {
+                fprintf(stderr, "checksum %d by %s differs: %zu buffers\n", id, c->name, count);
+                exit(1);
+            }
+        }
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        free(p[i]);
+}
+
 int main(void)
 {
     static const struct {
@@ -64,6 +97,10 @@ int main(void)
     if (ub_checksum(UB_CHECKSUM_SKEIN, bytes, 8, 0, NULL, out) != UB_NO_SALT ||
         ub_checksum(UB_CHECKSUM_BLAKE3, bytes, 8, 0, &salt, out) != UB_UNSUPPORTED)
         return 6;
+    for (int byteswap = 0; byteswap < 2; byteswap++) {
+        compare_many(UB_CHECKSUM_SHA256, UB_FAMILY_SHA256_MANY, &salt, 640, byteswap);
+        compare_many(UB_CHECKSUM_SHA512, UB_FAMILY_SHA512_MANY, &salt, 1280, byteswap);
+    }
     puts("all equal");
     return 0;
 }
