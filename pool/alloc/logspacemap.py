@@ -48,10 +48,15 @@ class Unflushed:
         place = (starts >> shift).astype(np.int64)
         if (place != ((ends - np.uint64(1)) >> shift).astype(np.int64)).any():
             raise CorruptError("a log space map has an entry that lies in two metaslabs", txg=txg, **where)
-        waiting = self.txgs[place]
-        use = (waiting != 0) & (waiting <= np.uint64(txg))
+        use = self.counts(txg, starts)
         if use.any():
             self._parts.append((place[use], (starts[use], ends[use], frees[use])))
+
+    def counts(self, txg: int, starts: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which entries of a log, by where they begin (bytes), are not in their metaslabs' own maps yet."""
+        waiting = self.txgs[(starts >> np.uint64(self.geometry.shift)).astype(np.int64)]
+        result: NDArray[np.bool_] = (waiting != 0) & (waiting <= np.uint64(txg))
+        return result
 
     def by_metaslab(self) -> dict[int, Changes]:
         """The changes of each metaslab that has any."""

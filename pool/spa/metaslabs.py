@@ -168,6 +168,12 @@ class VdevMaps:
         if zap.get(UNFLUSHED_TXGS):
             self.unflushed = Unflushed(self.geometry, self._array(zap[UNFLUSHED_TXGS]))
 
+    @property
+    def in_use(self) -> NDArray[np.bool_]:
+        """Which metaslabs anything was ever allocated in."""
+        result = np.array(self.objects, dtype=np.uint64) != 0
+        return result if self.unflushed is None else result | (self.unflushed.txgs != 0)
+
     def _array(self, number: int) -> NDArray[np.uint64]:
         """An object with one word for each metaslab; words it does not have are 0."""
         dnode = self.mos.dnode(number)

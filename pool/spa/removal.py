@@ -17,6 +17,7 @@ from ..errors import CorruptError
 from ..ondisk import indirect
 from ..vdev.indirect import IndirectVdev
 from ..vdev.tree import VdevTree
+from ..vdev.vdev import Vdev
 from . import mos as metadata
 from .mos import REMOVING, Directory
 
@@ -69,7 +70,7 @@ def load_mappings(tree: VdevTree, mos: Objset, directory: Directory) -> Removal 
         return removal
     memory = 0
     for number in _order(removal, waiting):
-        memory += _load(waiting.pop(number), mos)
+        memory += load_mapping(waiting.pop(number), mos)
     if removal is not None:
         return Removal(
             removal.state,
@@ -96,13 +97,29 @@ def _order(removal: Removal | None, vdevs: dict[int, IndirectVdev]) -> list[int]
     return order + sorted(set(vdevs) - set(order), reverse=True)
 
 
-def _load(vdev: IndirectVdev, mos: Objset) -> int:
-    """Load one mapping; gives the bytes it takes."""
+def mapping_header(vdev: Vdev, mos: Objset) -> indirect.MappingHeader | None:
+    """The header of the mapping of a vdev that was or is being removed; None: it has none.
+
+    Raises:
+        CorruptError: it makes no sense.
+    """
     number = vdev.config.get(INDIRECT_OBJECT)
     if not isinstance(number, int) or number == 0:
-        raise CorruptError("a removed vdev has no mapping", "import an earlier txg", vdev=vdev.id)
+        return None
     dnode = mos.dnode(number)
-    header = indirect.decode_mapping_header(dnode.bonus, dnode.order)
+    return indirect.decode_mapping_header(dnode.bonus, dnode.order)
+
+
+def load_mapping(vdev: IndirectVdev, mos: Objset) -> int:
+    """Load one mapping; gives the bytes it takes.
+
+    Raises:
+        CorruptError: it is missing or damaged.
+    """
+    header = mapping_header(vdev, mos)
+    if header is None:
+        raise CorruptError("a removed vdev has no mapping", "import an earlier txg", vdev=vdev.id)
+    dnode = mos.dnode(vdev.config[INDIRECT_OBJECT])
     parts = []
     for first in range(0, header.entries, CHUNK):  # so that a forged count ends at the first entry of zeros
         count = min(CHUNK, header.entries - first)

@@ -160,6 +160,27 @@ class IndirectVdev(Vdev):
     def _pieces(self, offsets: U64, psizes: U64, births: U64) -> tuple[Pieces, Bools]:
         return self.follow(offsets, Vdev.asizes(self, psizes, births), births)
 
+    def step(self, offsets: U64, sizes: U64) -> Pieces:
+        """Ranges of this vdev as pieces where this vdev's mapping, and no other, puts them; what is not mapped as a
+        whole is left out. (Their births mean nothing.)
+        """
+        count = len(offsets)
+        none, all_of_it = np.zeros(count, np.int64), np.ones(count, bool)
+        at = Pieces(
+            np.arange(count),
+            none,
+            np.full(count, self.id),
+            offsets.astype(np.int64),
+            sizes.astype(np.int64),
+            none.astype(np.uint64),
+        )
+        return self._step(at, all_of_it)
+
+    @property
+    def mapped(self) -> tuple[I64, I64]:
+        """(starts, ends) of the ranges that are mapped, entry by entry."""
+        return self._source, self._source + self._size
+
     def follow(self, offsets: U64, sizes: U64, births: U64) -> tuple[Pieces, Bools]:
         """Ranges of this vdev as pieces of vdevs that have not been removed.
 
