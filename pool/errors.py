@@ -49,10 +49,17 @@ class PoolError(Exception):
     def __str__(self) -> str:
         place = ", ".join(f"{name} {value}" for name, value in self.where.items() if value is not None)
         text = f"{self.what} ({place})" if place else self.what
-        return f"{text}; {self.advice}" if self.advice else text
+        return printable(f"{text}; {self.advice}" if self.advice else text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.what, self.advice, self.where))
+
+
+def printable(text: str) -> str:
+    """Text for a message, one line and nothing that moves a cursor, whatever names from a disk are in it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _rebuild(cls: type[PoolError], what: str, advice: str, where: dict[str, object]) -> PoolError:

@@ -56,8 +56,8 @@ COMMANDS = (
     "zpool list -j", "zpool get all", "zpool history -il", "zpool history -j", "zfs list -r -t all",
     "zfs list -r -t all -j", "zfs get all {dataset}", "zfs get -j all {dataset}", "zdb -uCh {pool}", "zdb -Cj {pool}",
     "zdb -bb {pool}", "zdb -cc {pool}", "zdb -mm {pool}", "zdb -iddd {pool}", "zdb -dddd {pool}",
-    "zdb -dddddd {dataset}", "zdb -ddddj {dataset}", "ls -lRi {dataset}:/", "ls -Rj {dataset}:/", "manifest -q {dataset}",
-    "verify -q {pool}", "cp -rq --keep-going {dataset}:/ -",
+    "zdb -dddddd {dataset}", "zdb -ddddj {dataset}", "ls -lRi {dataset}:/", "ls -Rj {dataset}:/",
+    "manifest -q {dataset}", "verify -q {pool}", "cp -rq --keep-going {dataset}:/ -",
 )  # fmt: skip
 
 

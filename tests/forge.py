@@ -203,6 +203,36 @@ class Forger:
         result: bytes = new.tobytes()
         return result
 
+    def indirect(self, below: BpArray, level: int, shift: int) -> BpArray:
+        """Write a block of pointers; gives the pointer to it (an array of one).
+
+        Args:
+            below: pointers, the first of which is no hole; holes follow to the end of the block.
+            level: of the new block.
+            shift: log2 of its size.
+        """
+        block = np.zeros(1 << shift - 7, dtype=BLKPTR)
+        block[: len(below)] = below
+        above = np.array(below[:1])
+        above["prop"] = int(above["prop"][0]) & ~(0x1F << 56) | level << 56
+        above["fill"] = min(int(below["fill"].astype(object).sum()), (1 << 64) - 1)
+        return np.frombuffer(self.pointer(above, block.tobytes()), dtype=BLKPTR)
+
+    def stretch(self, objset: Objset, number: int, levels: int, shift: int = 17) -> None:
+        """Make an object as large as a tree of so many levels can be: what it holds stays in front, holes follow."""
+        dnode = self.dnode(objset, number)
+        bp = dnode.bps(0, min(dnode.maxblkid + 1, 1 << shift - 7))
+        for level in range(1, levels):
+            bp = self.indirect(bp, level, shift)
+        last = min((1 << (shift - 7) * (levels - 1)) - 1, (1 << 55) - 1)
+
+        def put(slot: bytearray) -> None:
+            slot[1], slot[2] = shift, levels
+            slot[16:24] = last.to_bytes(8, "little")
+            slot[64 : 64 + BLKPTR_SIZE] = bp.tobytes()
+
+        self.change_dnode(objset, number, put)
+
     def publish(self, rootbp: bytes) -> None:
         """Put an uberblock with this root, one txg newer, into all labels."""
         self.txg += 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..dmu.zap import Zap
 from ..errors import CorruptError, NotADirectoryInPoolError, PoolError
+from ..errors import printable as printable  # for all who show names
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.zplconst import DIRENT_OBJECT_MASK, DIRENT_TYPE_SHIFT, MAX_NAME, Case
 
@@ -39,13 +40,6 @@ def text(name: bytes) -> str:
 def raw(name: str) -> bytes:
     """The bytes of a name."""
     return name.encode("utf-8", "surrogateescape")
-
-
-def printable(name: str) -> str:
-    """A name for a message: one line, whatever is in it."""
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _zap(directory: Znode) -> Zap:

@@ -12,7 +12,7 @@ from pathlib import Path
 from exercise import Exercise
 from forge import Forger, Source
 
-from . import damage
+from . import bombs, damage, labels, loops, sizes
 from .damage import NothingToForgeError
 
 Kind = Callable[[Forger, random.Random], None]
@@ -26,7 +26,7 @@ ADDRESSES = 4 << 30
 POOLS = ("rewind", "names", "ganging", "dedup", "encrypted", "block-cloning", "algorithms", "version28", "dedup-legacy",
          "checkpoint", "removal", "classes", "damaged", "draid", "raidz-expansion")  # fmt: skip
 
-KINDS: dict[str, Kind] = {**damage.KINDS}
+KINDS: dict[str, Kind] = {**damage.KINDS, **loops.KINDS, **sizes.KINDS, **bombs.KINDS, **labels.KINDS}
 
 
 def seed_of(pool: str, kind: str, case: int) -> int:
