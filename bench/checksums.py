@@ -30,7 +30,7 @@ SALT = bytes(range(32))
 
 #: Our checksum -> family of kernels it is computed by; the others have one implementation.
 FAMILY = {"fletcher2": "fletcher", "fletcher4": "fletcher", "sha256": "sha256_many", "sha512": "sha512_many"}
-FAMILY |= {"edonr": "edonr"}
+FAMILY |= {"edonr": "edonr", "blake3": "blake3"}
 #: Our checksum -> label and function of the peer.
 PEERS: dict[str, tuple[str, Callable[[memoryview], object]]] = {
     "sha256": ("sha256 hashlib", lambda block: hashlib.sha256(block).digest()),

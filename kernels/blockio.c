@@ -389,7 +389,8 @@ static int rebuild(work *w, const ub_group *g, uint8_t *data, const uint8_t *hav
 /* A job whose checksum is worth computing for many blocks in one call. */
 static int is_slow(const ub_job *job)
 {
-    return job->checksum == UB_CHECKSUM_SHA256 || job->checksum == UB_CHECKSUM_SHA512;
+    return job->checksum == UB_CHECKSUM_SHA256 || job->checksum == UB_CHECKSUM_SHA512 ||
+           job->checksum == UB_CHECKSUM_BLAKE3;
 }
 
 /* The same checksum over data of the same byte order. */

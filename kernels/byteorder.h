@@ -37,6 +37,11 @@ static inline uint16_t ub_le16(const uint8_t *p)
     return UB_HOST_IS_BIG ? __builtin_bswap16(ub_load16(p)) : ub_load16(p);
 }
 
+static inline uint32_t ub_le32(const uint8_t *p)
+{
+    return UB_HOST_IS_BIG ? __builtin_bswap32(ub_load32(p)) : ub_load32(p);
+}
+
 static inline uint64_t ub_le64(const uint8_t *p)
 {
     return UB_HOST_IS_BIG ? __builtin_bswap64(ub_load64(p)) : ub_load64(p);
@@ -50,6 +55,13 @@ static inline uint32_t ub_be32(const uint8_t *p)
 static inline uint64_t ub_be64(const uint8_t *p)
 {
     return UB_HOST_IS_BIG ? ub_load64(p) : __builtin_bswap64(ub_load64(p));
+}
+
+static inline void ub_store_le32(uint8_t *p, uint32_t v)
+{
+    if (UB_HOST_IS_BIG)
+        v = __builtin_bswap32(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void ub_store_le64(uint8_t *p, uint64_t v)

@@ -42,7 +42,7 @@ def edonr(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """Edon-R 512, salted by a prefix, first 256 bits."""
 
 def blake3(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
-    """BLAKE3 with the salt as key, through the package of that name."""
+    """BLAKE3 with the 32 bytes of the pool's salt as key."""
 
 def many(
     name: str, buffers: Iterable[_Buffer], out: _Buffer, *, salt: _Buffer = b"", byteswap: bool = False

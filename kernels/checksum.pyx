@@ -1,7 +1,6 @@
 """Checksums of blocks (the contract is in checksum_impl.h, the types in checksum.pyi).
 
-This file takes buffers apart, checks them, and releases the interpreter lock. BLAKE3 is the work of the
-package of that name; everything else is in the C files.
+This file takes buffers apart, checks them, and releases the interpreter lock; it computes nothing.
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, \
@@ -11,7 +10,6 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
 cdef extern from "byteorder.h" nogil:
     const bint UB_HOST_IS_BIG
@@ -185,40 +183,11 @@ def edonr(buf, salt, *, bint byteswap=False):
     return one("edonr", UB_CHECKSUM_EDONR, buf, salt, byteswap)
 
 
-cdef object blake3_hasher(object salt):
-    """The keyed hash of the blake3 package, as a function of a buffer."""
-    from blake3 import blake3 as hasher
-
-    cdef bytes key = bytes(salt)
-    if len(key) != SALT_BYTES:
-        raise ValueError(f"blake3 needs the pool's salt of {SALT_BYTES} bytes, not {len(key)}")
-    return lambda buf: hasher(buf, key=key).digest()
-
-
-cdef bytes swapped(bytes digest):
-    return b"".join([digest[i : i + 8][::-1] for i in range(0, 32, 8)])
-
-
 def blake3(buf, salt, *, bint byteswap=False):
-    cdef bytes digest = blake3_hasher(salt)(memoryview(buf).cast("B"))
-    return swapped(digest) if byteswap else digest
+    return one("blake3", UB_CHECKSUM_BLAKE3, buf, salt, byteswap)
 
 
 # --- many buffers -------------------------------------------------------------------------------------------
-
-cdef int blake3_many(object pieces, uint64_t *out, object salt, bint byteswap) except -1:
-    """BLAKE3 of each memoryview of an iterable."""
-    digest_of = blake3_hasher(salt)
-    cdef size_t i = 0
-    cdef bytes digest
-    for piece in pieces:
-        digest = digest_of(piece)
-        if byteswap != UB_HOST_IS_BIG:
-            digest = swapped(digest)
-        memcpy(out + 4 * i, PyBytes_AS_STRING(digest), 32)
-        i += 1
-    return 0
-
 
 cdef int run(str name, size_t count, const uint8_t **start, size_t *length, uint64_t *out, object salt,
              bint byteswap) except -1:
@@ -242,10 +211,6 @@ def many(str name, buffers, out, *, salt=b"", bint byteswap=False):
     try:
         if result.len != 32 * len(held):
             raise ValueError(f"out holds {result.len} bytes, but {len(held)} checksums have {32 * len(held)}")
-        if name == "blake3":
-            pieces = [memoryview(buffer).cast("B") for buffer in held]
-            blake3_many(pieces, <uint64_t *>result.buf, salt, byteswap)
-            return
         views = Views.__new__(Views, len(held))
         for buffer in held:
             views.add(buffer)
@@ -291,13 +256,7 @@ def many_at(str name, base, offsets, sizes, out, *, salt=b"", bint byteswap=Fals
                     views = Views.__new__(Views, count)
                     place(views, <const uint8_t *>data.buf, <size_t>data.len, <const int64_t *>at.buf,
                           <const int64_t *>length.buf, count)
-                    if name == "blake3":
-                        flat = memoryview(base).cast("B")
-                        ranges = [((<int64_t *>at.buf)[i], (<int64_t *>length.buf)[i]) for i in range(count)]
-                        pieces = [flat[o : o + n] for o, n in ranges]
-                        blake3_many(pieces, <uint64_t *>result.buf, salt, byteswap)
-                    else:
-                        run(name, count, views.start, views.length, <uint64_t *>result.buf, salt, byteswap)
+                    run(name, count, views.start, views.length, <uint64_t *>result.buf, salt, byteswap)
                 finally:
                     PyBuffer_Release(&result)
             finally:

@@ -1,5 +1,6 @@
 /* Which implementations of checksums there are, best first by measurement (bench/checksums.py), and the one
  * entry for all checksums. The choosing is in choice.c. */
+#include "blake3_impl.h"
 #include "byteorder.h"
 #include "checksum_impl.h"
 
@@ -62,6 +63,13 @@ static const ub_candidate sha512_many[] = {
     {NULL, NULL, 0},
 };
 
+static const ub_candidate blake3[] = {
+    {"avx512", AVX512(ub_blake3_avx512), UB_CPU_AVX512},
+    {"avx2", AVX2(ub_blake3_avx2), UB_CPU_AVX2},
+    {"scalar", &ub_blake3_scalar, 0},
+    {NULL, NULL, 0},
+};
+
 static const ub_candidate edonr[] = {
     {"avx512", AVX512(ub_edonr_avx512), UB_CPU_AVX512},
     {"scalar", &ub_edonr_scalar, 0},
@@ -79,6 +87,7 @@ static ub_family families[UB_FAMILIES] = {
     FAMILY(UB_FAMILY_EDONR, "edonr", "UBERBLOCK_EDONR", edonr),
     FAMILY(UB_FAMILY_SHA256_MANY, "sha256_many", "UBERBLOCK_SHA256_MANY", sha256_many),
     FAMILY(UB_FAMILY_SHA512_MANY, "sha512_many", "UBERBLOCK_SHA512_MANY", sha512_many),
+    FAMILY(UB_FAMILY_BLAKE3, "blake3", "UBERBLOCK_BLAKE3", blake3),
 };
 
 ub_family *ub_checksum_family(int family)
@@ -134,10 +143,13 @@ int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt 
         break;
     case UB_CHECKSUM_SKEIN:
     case UB_CHECKSUM_EDONR:
+    case UB_CHECKSUM_BLAKE3:
         if (salt == NULL)
             return UB_NO_SALT;
         if (id == UB_CHECKSUM_SKEIN)
             ub_skein(salt->skein, p, n, digest);
+        else if (id == UB_CHECKSUM_BLAKE3)
+            ub_blake3_many(kernel_of(UB_FAMILY_BLAKE3), salt->bytes, 1, &p, &n, &digest);
         else
             ub_edonr(kernel_of(UB_FAMILY_EDONR), salt->edonr, p, n, digest);
         break;
@@ -161,6 +173,13 @@ int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t
             for (size_t i = 0; i < count; i++)
                 for (int j = 0; j < 4; j++)
                     out[i][j] = __builtin_bswap64(out[i][j]);
+        return UB_OK;
+    }
+    if (id == UB_CHECKSUM_BLAKE3 && salt != NULL) {
+        uint8_t(*digests)[32] = (void *)out;
+        ub_blake3_many(kernel_of(UB_FAMILY_BLAKE3), salt->bytes, count, p, n, digests);
+        for (size_t i = 0; i < count; i++)
+            words_of(digests[i], byteswap, out[i]);
         return UB_OK;
     }
     for (size_t i = 0; i < count; i++) {

@@ -4,12 +4,12 @@
  * A checksum is four 64-bit words, here always as numbers in the machine's own order, ready to be compared
  * with the words of a block pointer that is held in that order too. `byteswap` says that the *data* was
  * written by a machine of the other byte order. What that changes differs:
- *     fletcher2, fletcher4      every 8-byte or 4-byte unit is swapped before it is summed
- *     sha256                    nothing; the digest is read as big-endian words, whoever wrote the data
- *     sha512, skein, edonr      the digest is read as words of the writer's byte order
+ *     fletcher2, fletcher4           every 8-byte or 4-byte unit is swapped before it is summed
+ *     sha256                         nothing; the digest is read as big-endian words, whoever wrote the data
+ *     sha512, skein, edonr, blake3   the digest is read as words of the writer's byte order
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation (choice.h). All functions may be called from any thread at any time. Buffers need no
- * alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of an implementation (choice.h). All
+ * functions may be called from any thread at any time. Buffers need no alignment.
  *
  * Source: OpenZFS, zio_checksum.h; FIPS 180-4; The Skein Hash Function Family 1.3; Edon-R, tweaked
  * submission.
@@ -31,7 +31,7 @@ enum {
     UB_CHECKSUM_SHA512 = 11, /* SHA-512/256 */
     UB_CHECKSUM_SKEIN = 12,  /* Skein-512-256 with the salt as key */
     UB_CHECKSUM_EDONR = 13,  /* Edon-R 512, first 256 bits, salted by a prefix */
-    UB_CHECKSUM_BLAKE3 = 14, /* not here: UB_UNSUPPORTED */
+    UB_CHECKSUM_BLAKE3 = 14, /* with the salt as key */
 };
 
 #define UB_SALT_BYTES 32
@@ -46,7 +46,7 @@ typedef struct {
 void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES]);
 
 /* The checksum `id` of n bytes. `salt` may be NULL for the unsalted ones. Lengths: fletcher2 a multiple of
- * 16, fletcher4 of 4, the others any. Returns UB_OK, UB_UNSUPPORTED (blake3 and every unknown id),
+ * 16, fletcher4 of 4, the others any. Returns UB_OK, UB_UNSUPPORTED (an unknown id),
  * UB_BAD_LENGTH or UB_NO_SALT; `out` is written only with UB_OK. */
 int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt *salt, uint64_t out[4]);
 
@@ -66,7 +66,8 @@ enum {
     UB_FAMILY_EDONR = 3,
     UB_FAMILY_SHA256_MANY = 4, /* of several buffers side by side */
     UB_FAMILY_SHA512_MANY = 5,
-    UB_FAMILIES = 6,
+    UB_FAMILY_BLAKE3 = 6,
+    UB_FAMILIES = 7,
 };
 
 /* A family, for choice.h: its names and its choice. The choices of all families lie in one array, in the

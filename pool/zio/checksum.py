@@ -53,11 +53,9 @@ def _set(*ids: int) -> np.ndarray:
 #: Indexed by id: nothing is verified.
 NEVER_FAILS = _set(Checksum.OFF, Checksum.NOPARITY)
 #: Indexed by id: verified by the kernel while it reads.
-IN_KERNEL = _set(
-    Checksum.FLETCHER2, Checksum.FLETCHER4, Checksum.SHA256, Checksum.SHA512, Checksum.SKEIN, Checksum.EDONR
-)
-#: Indexed by id: verified by ``matches`` after the read.
-IN_PYTHON = _set(Checksum.BLAKE3)
+IN_KERNEL = _set(*kernel.IDS.values())
+#: Indexed by id: verified by ``matches`` after the read. The kernel knows them all.
+IN_PYTHON = _set()
 #: Indexed by id: keyed with the pool's salt.
 SALTED = _set(Checksum.SKEIN, Checksum.EDONR, Checksum.BLAKE3)
 #: Indexed by id: a checksum a block pointer to data may have.

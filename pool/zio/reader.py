@@ -2,7 +2,7 @@
 
 A batch is read from the first address of every block; what fails is read again, as further batches, from other
 children of mirrors, from other copies, and last by trying which column of a raidz stripe lies. The kernel reads,
-rebuilds, verifies and expands; only what it does not know (BLAKE3, gzip, Zstandard, decryption) is finished here.
+rebuilds, verifies and expands; only what it does not know (gzip, Zstandard, decryption) is finished here.
 
 Source: OpenZFS, zio.c, vdev_mirror.c, vdev_raidz.c.
 """

@@ -41,10 +41,11 @@ OF_FAMILY = {
     "sha256": ("sha256",),
     "sha512": ("sha512",),
     "edonr": ("edonr",),
+    "blake3": ("blake3",),
 }
 KERNELS = [pair for pair in KERNELS if pair[0] in OF_FAMILY]
 #: Kernels for several buffers at once, and the checksum they compute.
-MANY = {"sha256_many": "sha256", "sha512_many": "sha512"}
+MANY = {"sha256_many": "sha256", "sha512_many": "sha512", "blake3": "blake3"}
 MANY_KERNELS = [(family, name) for family in MANY for name in checksum.implementations()[family]]
 
 
@@ -124,7 +125,7 @@ def test_every_length_and_alignment(kernel: tuple[str, ...]) -> None:
     view = memoryview(NOISE)
     for name in kernel:
         unit = {"fletcher2": 16, "fletcher4": 4}.get(name, 1)
-        most = {"fletcher2": 1600, "fletcher4": 900, "edonr": 40, "sha512": 1700}.get(name, 300)
+        most = {"fletcher2": 1600, "fletcher4": 900, "edonr": 40, "sha512": 1700, "blake3": 2100}.get(name, 300)
         for i, length in enumerate(range(0, most, unit)):
             for byteswap in (False, True):
                 piece = view[i % 67 : i % 67 + length]
@@ -235,6 +236,18 @@ def test_side_by_side_every_length(many_kernel: str) -> None:
     check_many(many_kernel, [1024 * n + d for n in range(1, 20) for d in (-1, 0, 1, 512)], False)
 
 
+def test_trees_of_every_height() -> None:
+    """Chunk counts around powers of two, also beyond what one call of the kernel takes."""
+    counts = [1, 2, 3, 4, 5, 7, 8, 9, 15, 17, 31, 33, 63, 65, 127, 129, 255, 256, 257, 511, 512, 513, 769, 1023]
+    try:
+        for kernel_name in checksum.implementations()["blake3"]:
+            checksum.select("blake3", kernel_name)
+            check_many("blake3", [1024 * n - d for n in counts for d in (512, 1, 0)], False)
+            assert call("blake3", NOISE * 3) == expected("blake3", NOISE * 3)
+    finally:
+        checksum.select("blake3")
+
+
 def test_one_large_among_small(many_kernel: str) -> None:
     check_many(many_kernel, [512] * 40 + [700_001] + [0, 4096] * 20 + [1 << 19, 300_032], False)
 
@@ -333,7 +346,7 @@ def test_choice_and_its_three_errors() -> None:
     known, runnable = checksum.known_implementations(), checksum.implementations()
     assert list(known) == list(runnable) == list(checksum.FAMILIES)
     for family in checksum.FAMILIES:
-        assert known[family][-1] == runnable[family][-1] == ("single" if family in MANY else "scalar")
+        assert known[family][-1] == runnable[family][-1] == ("single" if family.endswith("_many") else "scalar")
         with pytest.raises(ValueError, match=r"no .* kernel is called 'abacus'"):
             checksum.select(family, "abacus")
         for name in set(known[family]) - set(runnable[family]):

@@ -79,6 +79,7 @@ int main(void)
         {UB_CHECKSUM_SHA512, UB_FAMILY_SHA512, 1, 11},
         {UB_CHECKSUM_SKEIN, UB_FAMILY_SHA512, 1, 13},
         {UB_CHECKSUM_EDONR, UB_FAMILY_EDONR, 1, 13},
+        {UB_CHECKSUM_BLAKE3, UB_FAMILY_BLAKE3, 1, 29},
     };
     uint8_t bytes[UB_SALT_BYTES];
     ub_salt salt;
@@ -95,12 +96,15 @@ int main(void)
             return 5;
     }
     if (ub_checksum(UB_CHECKSUM_SKEIN, bytes, 8, 0, NULL, out) != UB_NO_SALT ||
-        ub_checksum(UB_CHECKSUM_BLAKE3, bytes, 8, 0, &salt, out) != UB_UNSUPPORTED)
+        ub_checksum(UB_CHECKSUM_BLAKE3, bytes, 8, 0, NULL, out) != UB_NO_SALT ||
+        ub_checksum(9, bytes, 8, 0, &salt, out) != UB_UNSUPPORTED)
         return 6;
     for (int byteswap = 0; byteswap < 2; byteswap++) {
         compare_many(UB_CHECKSUM_SHA256, UB_FAMILY_SHA256_MANY, &salt, 640, byteswap);
         compare_many(UB_CHECKSUM_SHA512, UB_FAMILY_SHA512_MANY, &salt, 1280, byteswap);
+        compare_many(UB_CHECKSUM_BLAKE3, UB_FAMILY_BLAKE3, &salt, 5632, byteswap);
     }
+    compare(UB_CHECKSUM_BLAKE3, UB_FAMILY_BLAKE3, &salt, 600 * 1024 + 77, 3, 0);
     puts("all equal");
     return 0;
 }
