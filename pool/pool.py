@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
 
 from .errors import ExistsError, NotFoundError, PoolError, UsageError
 from .ondisk.label import STATE_DESTROYED
@@ -41,9 +41,9 @@ Kind = Literal["filesystem", "volume", "snapshot", "bookmark"]
 def _places(search: Iterable[Place] | Place | None) -> list[Place]:
     if search is None:
         return [folder for folder in DEFAULT_SEARCH if os.path.isdir(folder)]  # noqa: PTH112 (no Path for text)
-    if isinstance(search, (str, os.PathLike)) or not isinstance(search, Iterable):
-        return [search]
-    return list(search)
+    if isinstance(search, (str, bytes, os.PathLike)) or not isinstance(search, Iterable):
+        search = [search]
+    return [os.fsdecode(place) if isinstance(place, bytes) else place for place in search]
 
 
 def find_pools(search: Iterable[Place] | Place | None = None) -> list[Candidate]:
@@ -158,6 +158,16 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+    def __eq__(self, other: object) -> bool:
+        """The same dataset of the same open pool."""
+        return isinstance(other, Dataset) and (self.pool, self.name) == (other.pool, other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a dataset of an open pool cannot be pickled; open the pool where it is needed")
 
     @property
     def name(self) -> str:
@@ -295,6 +305,21 @@ class Pool:
         """Let go of the devices. Closing twice is fine."""
         self.spa.close()
 
+    @property
+    def _opened(self) -> Spa:
+        if self.spa.closed:
+            raise UsageError(f"the pool {self.name!r} is closed", "open it anew")
+        return self.spa
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open pool cannot be pickled; open it where it is needed")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: its state, space and vdevs."""
+        from .spa.notebook import pool_html
+
+        return pool_html(self.spa)
+
     # --- the pool itself ------------------------------------------------------------------------------------------
 
     @property
@@ -335,13 +360,13 @@ class Pool:
     @property
     def size(self) -> int:
         """Bytes of all its vdevs, parity included."""
-        total: int = self.spa.space.size
+        total: int = self._opened.space.size
         return total
 
     @property
     def allocated(self) -> int:
         """Bytes in use, parity included."""
-        total: int = self.spa.space.allocated
+        total: int = self._opened.space.allocated
         return total
 
     @property
@@ -353,24 +378,24 @@ class Pool:
 
     def status(self) -> Status:
         """How it is; ``str`` of it is what ``zpool status`` would show."""
-        return self.spa.status()
+        return self._opened.status()
 
     def properties(self) -> dict[str, PoolProperty]:
         """Its properties, as ``zpool get all`` has them."""
-        return self.spa.properties()
+        return self._opened.properties()
 
     def get(self, name: str) -> PoolProperty:
         """One of its properties. Raises: UsageError: there is none of that name."""
         from .spa.properties import get
 
-        found = get(self.spa, name)
+        found = get(self._opened, name)
         if found is None:
             raise UsageError(f"no pool property is called {name!r}")
         return found
 
     def history(self) -> list[HistoryRecord]:
         """What was done to it, oldest first."""
-        return self.spa.history()
+        return self._opened.history()
 
     def history_lines(self) -> list[str]:
         """The history as lines of text."""
@@ -378,7 +403,7 @@ class Pool:
 
     def errors(self) -> list[DataError]:
         """Damaged data that it remembers."""
-        return self.spa.errors()
+        return self._opened.errors()
 
     def txgs(self, depth: Depth | None = "mos") -> list[TxgInfo]:
         """The txgs it could be opened at, newest first.
@@ -387,7 +412,7 @@ class Pool:
             depth: how closely to look whether all is still there: ``root`` (little), ``mos`` (all of the pool's own
                 metadata, and the root of every dataset), ``all`` (every block); None: not at all.
         """
-        return self.spa.txgs(depth)
+        return self._opened.txgs(depth)
 
     def verify(self, *, threads: int = 2, progress: Callable[[int], None] | None = None) -> VerifyReport:
         """Read and check every copy of every block.
@@ -398,7 +423,7 @@ class Pool:
         """
         from .spa.verify import verify
 
-        return verify(self.spa, threads=threads, progress=progress)
+        return verify(self._opened, threads=threads, progress=progress)
 
     # --- what is in it --------------------------------------------------------------------------------------------
 
@@ -408,7 +433,13 @@ class Pool:
         Raises:
             NotFoundError: there is none.
         """
-        return self._wrap(self.spa.dsl.find(name))
+        return self._wrap(self._opened.dsl.find(self.full_name(name)))
+
+    def full_name(self, name: str) -> str:
+        """The name of a dataset (or snapshot, or path) that begins with the pool's guid in place of its name."""
+        guid = str(self.guid)
+        rest = name.removeprefix(guid)
+        return self.name + rest if rest != name and rest[:1] in ("", "/", "@", "#", ":") else name
 
     def datasets(self, below: str | None = None, types: Iterable[str] | None = None) -> Iterator[Dataset]:
         """Datasets in the order of ``zfs list``: each head, then its snapshots, then its bookmarks.
@@ -421,12 +452,13 @@ class Pool:
             NotFoundError: there is no dataset ``below``.
         """
         wanted = {"filesystem", "volume", "snapshot"} if types is None else set(types)
+        below = None if below is None else self.full_name(below)
         if below is not None and ("@" in below or "#" in below):
             one = self.dataset(below)
             if one.type in wanted:
                 yield one
             return
-        for directory in self.spa.dsl.dirs(below):
+        for directory in self._opened.dsl.dirs(below):
             head = directory.head
             if head is None:
                 continue
@@ -450,7 +482,8 @@ class Pool:
         """A volume or a snapshot of one. Raises: NotFoundError, UsageError: no volume."""
         found = self.dataset(name)
         if not isinstance(found, Volume):
-            raise UsageError(f"{name} is not a volume")
+            advice = f"write {name}:/ for its files" if found.type != "bookmark" else ""
+            raise UsageError(f"{name} is not a volume", advice)
         return found
 
     def fs(self, name: str) -> Vfs:
@@ -493,12 +526,12 @@ class Pool:
         """
         if key is not None:
             passphrase, hex, raw = self._key_forms(name, key)
-        return self.spa.dsl.keys.load(name, passphrase=passphrase, hex=hex, raw=raw).name
+        return self._opened.dsl.keys.load(name, passphrase=passphrase, hex=hex, raw=raw).name
 
     def _key_forms(self, name: str, key: Key) -> tuple[bytes | None, str | None, bytes | None]:
         from .dsl.crypto import FORMAT_HEX, FORMAT_RAW
 
-        keys = self.spa.dsl.keys
+        keys = self._opened.dsl.keys
         root = keys.root_of(self.spa.dsl.directory_of(name))
         found = None if root is None else keys.key_object(root)
         if found is None:

@@ -9,11 +9,12 @@ As with ``os.lstat``, what is said of a symbolic link is said of the link unless
 
 from __future__ import annotations
 
+import os
 import posixpath
 import stat as statmodule
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .dsl import props
 from .dsl.dataset import DslDataset
@@ -34,11 +35,20 @@ from .zpl.file import ZplFile
 from .zpl.filesystem import MAX_DEPTH, Filesystem
 from .zpl.znode import Znode
 
+#: A path in a dataset.
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
 #: Told of what cannot be read: path, error.
 Damaged = Callable[[str, PoolError], None]
 
 SECTOR = 512
 SORTED_MAX = 1 << 15  # files of one directory that are held at a time to bring them in order
+
+
+def text_of(path: Path) -> str:
+    """A path as text; bytes that are no UTF-8 become lone surrogates."""
+    plain = os.fspath(path)
+    return plain if isinstance(plain, str) else plain.decode("utf-8", "surrogateescape")
 
 
 class PoolPath(NamedTuple):
@@ -54,6 +64,11 @@ class PoolPath(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.dataset}:{self.path}"
+
+
+def is_path(text: str) -> bool:
+    """True for ``DATASET:/PATH`` and ``DATASET:``, false for the mere name of a dataset (which may have colons)."""
+    return ":/" in text or text.endswith(":")
 
 
 def parse_path(text: str) -> PoolPath:
@@ -280,6 +295,9 @@ class Vfs:
     def __repr__(self) -> str:
         return f"<Vfs {self.name}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("files of an open pool cannot be pickled; open the pool where they are needed")
+
     @property
     def name(self) -> str:
         """Name of the dataset."""
@@ -287,19 +305,19 @@ class Vfs:
 
     # ---- one file -------------------------------------------------------------------------------------------------
 
-    def znode(self, path: str = "/", *, follow: bool = False) -> Znode:
+    def znode(self, path: Path = "/", *, follow: bool = False) -> Znode:
         """The file at a path.
 
         Args:
-            path: from the dataset's root.
+            path: from the dataset's root; text, bytes, or a path object.
             follow: what a symbolic link at the end of the path leads to.
 
         Raises:
             NotFoundError, NotADirectoryInPoolError; LimitError: a loop of symbolic links.
         """
-        return self.filesystem.lookup(path, follow=follow)
+        return self.filesystem.lookup(text_of(path), follow=follow)
 
-    def stat(self, path: str = "/", *, follow: bool = False) -> Stat:
+    def stat(self, path: Path = "/", *, follow: bool = False) -> Stat:
         """Attributes. Args and errors: as ``znode``."""
         return self.stat_of(self.znode(path, follow=follow))
 
@@ -316,7 +334,7 @@ class Vfs:
         """Links of a file, as OpenZFS shows them."""
         return znode.nlink + (self.snapdir and znode.object == self.filesystem.root_object)
 
-    def exists(self, path: str) -> bool:
+    def exists(self, path: Path) -> bool:
         """There is something at the path (a symbolic link that leads nowhere, too)."""
         try:
             self.znode(path)
@@ -324,48 +342,51 @@ class Vfs:
             return False
         return True
 
-    def is_dir(self, path: str) -> bool:
+    def is_dir(self, path: Path) -> bool:
         """A directory, or a link to one."""
         try:
             return self.znode(path, follow=True).is_dir
         except (NotFoundError, NotADirectoryInPoolError):
             return False
 
-    def is_file(self, path: str) -> bool:
+    def is_file(self, path: Path) -> bool:
         """A regular file, or a link to one."""
         try:
             return self.znode(path, follow=True).type == "file"
         except (NotFoundError, NotADirectoryInPoolError):
             return False
 
-    def open(self, path: str, mode: str = "rb") -> ZplFile:
-        """A regular file for reading; symbolic links are followed.
+    def open(self, path: Path, mode: str = "rb") -> ZplFile:
+        """A regular file for reading bytes; symbolic links are followed.
 
         Raises:
             ReadOnlyError: a mode that writes; IsADirectoryInPoolError and UsageError: it is no regular file.
         """
-        if set(mode) - {"r", "b"}:
+        path = text_of(path)
+        if set(mode) - {"r", "b", "t"}:
             raise ReadOnlyError("files in a pool are read-only", path=printable(path), mode=mode)
+        if mode != "rb":
+            raise UsageError("files in a pool are read as bytes (rb)", "io.TextIOWrapper makes text of them", mode=mode)
         znode = self.znode(path, follow=True)
         if znode.is_dir:
             raise IsADirectoryInPoolError("a directory has no content to read", dataset=self.name, path=printable(path))
         return ZplFile(znode, path)
 
-    def read_bytes(self, path: str) -> bytes:
+    def read_bytes(self, path: Path) -> bytes:
         """The content of a file."""
         return self.open(path).readall()
 
-    def readlink(self, path: str) -> str:
+    def readlink(self, path: Path) -> str:
         """Target of a symbolic link. Raises: UsageError: it is none."""
         return directory.text(self.znode(path).target())
 
-    def acl(self, path: str, *, follow: bool = False) -> Acl:
+    def acl(self, path: Path, *, follow: bool = False) -> Acl:
         """NFSv4 access control list."""
         return self.znode(path, follow=follow).acl()
 
     # ---- extended attributes --------------------------------------------------------------------------------------
 
-    def xattrs(self, path: str, *, follow: bool = False) -> dict[str, bytes]:
+    def xattrs(self, path: Path, *, follow: bool = False) -> dict[str, bytes]:
         """Extended attributes by name, as Linux shows them."""
         return self.xattrs_of(self.znode(path, follow=follow))
 
@@ -377,36 +398,37 @@ class Vfs:
                 found.pop(name, None)
         return found
 
-    def listxattr(self, path: str, *, follow: bool = False) -> list[str]:
+    def listxattr(self, path: Path, *, follow: bool = False) -> list[str]:
         """Names of extended attributes."""
         names = xattr.names(self.znode(path, follow=follow))
         return [name for name in names if self.posix_acls or name not in xattr.POSIX_ACLS]
 
-    def getxattr(self, path: str, name: str, *, follow: bool = False) -> bytes:
+    def getxattr(self, path: Path, name: str, *, follow: bool = False) -> bytes:
         """One extended attribute. Raises: NotFoundError."""
         if name in xattr.POSIX_ACLS and not self.posix_acls:
-            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", path=printable(path))
+            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", path=printable(text_of(path)))
         return xattr.read(self.znode(path, follow=follow), name)
 
     # ---- directories ----------------------------------------------------------------------------------------------
 
-    def listdir(self, path: str = "/") -> list[str]:
+    def listdir(self, path: Path = "/") -> list[str]:
         """Names in a directory, in no particular order; a symbolic link to one is followed."""
         return [item.name for item in self.znode(path, follow=True).entries()]
 
-    def scandir(self, path: str = "/") -> Iterator[Entry]:
+    def scandir(self, path: Path = "/") -> Iterator[Entry]:
         """Entries of a directory; a symbolic link to one is followed."""
+        path = text_of(path)
         for item in directory.iterate(self.znode(path, follow=True)):
             yield Entry(self, posixpath.join(path, item.name), item)
 
-    def walk(self, path: str = "/") -> Iterator[tuple[str, list[str], list[str]]]:
+    def walk(self, path: Path = "/") -> Iterator[tuple[str, list[str], list[str]]]:
         """As ``os.walk`` from the top: (folder, names of folders in it, other names), names sorted.
 
         What is taken out of the list of folders is not gone into. Symbolic links are not followed.
         """
         top = self.znode(path, follow=True)
         guard = _Guard(self.name)
-        stack = [(path, top)]
+        stack = [(text_of(path), top)]
         while stack:
             folder, znode = stack.pop()
             guard.enter(znode, folder)
@@ -422,7 +444,7 @@ class Vfs:
             yield folder, names, files
             stack += [(folders[name].path, folders[name].znode) for name in reversed(names) if name in folders]
 
-    def tree(self, path: str = "/", *, damaged: Damaged | None = None) -> Iterator[tuple[str, Znode]]:
+    def tree(self, path: Path = "/", *, damaged: Damaged | None = None) -> Iterator[tuple[str, Znode]]:
         """A file or directory and everything below it: paths relative to it (its own: ``.``), in sorted order.
 
         A directory comes before what it holds. Symbolic links are not followed. Of very large directories the

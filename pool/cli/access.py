@@ -6,10 +6,13 @@ import argparse
 import getpass
 import os
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from ..errors import UsageError
+from ..errors import PoolError, UsageError
 
 if TYPE_CHECKING:
     from ..pool import Pool
@@ -30,7 +33,7 @@ def add_search_options(parser: argparse.ArgumentParser, *, short: str = "-d") ->
     """Add -d (zdb: -p), --search."""
     parser.add_argument(
         short, "--search", dest="search", action="append", metavar="DIR",
-        help="folder, image or device to search for pools (repeatable)",
+        help="folder, image or device to search for pools (repeatable); without it UBERBLOCK_PATH, or /dev",
     )  # fmt: skip
 
 
@@ -40,6 +43,7 @@ def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> N
     group = parser.add_argument_group("opening the pool")
     group.add_argument("-T", "--txg", type=int, metavar="TXG", help="open the pool as it was at this txg")
     group.add_argument("-F", "--rewind", action="store_true", help="go back to an older txg if the newest is broken")
+    group.add_argument("-X", "--extreme", action="store_true", help="go back as far as it takes; verifies everything")
     group.add_argument("--checkpoint", action="store_true", help="open the pool's checkpoint")
     missing_log = ("-m", "--missing-log") if short == "-d" else ("--missing-log",)
     group.add_argument(*missing_log, dest="missing_log", action="store_true", help="open without a missing log device")
@@ -53,6 +57,88 @@ def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> N
         metavar="DATASET=FILE",
         help="key of an encryption root: a file with its passphrase, hex or raw key; '-' asks for it (repeatable)",
     )
+
+
+def pool_names(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """The pools that were named, or all that are found (by guid where two have one name)."""
+    if names:
+        return list(names)
+    from .. import find_pools
+    from ..ondisk.label import STATE_DESTROYED
+
+    found = [c for c in find_pools(search_path(args.search)) if c.state != STATE_DESTROYED]
+    names_found = [c.name for c in found]
+    return [str(c.guid) if names_found.count(c.name) > 1 else c.name for c in found]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What became of going through pools: their names, and the exit status."""
+
+    names: list[str]
+    status: int
+
+
+def each_pool(args: argparse.Namespace, names: Sequence[str], work: Callable[[Pool], None]) -> Asked:
+    """Open the pools that were named, or all that are found, one after another, and work on them.
+
+    As with zpool, one that cannot be opened does not keep the others from being shown: it is told at once, and the
+    exit status is its error's.
+    """
+    chosen = pool_names(args, names)
+    status = 0
+    for name in chosen:
+        status = max(status, attempt(lambda: _with_pool(args, name, work)))  # noqa: B023 (called at once)
+    return Asked(chosen, status)
+
+
+def _with_pool(args: argparse.Namespace, name: str, work: Callable[[Pool], None]) -> None:
+    with open_pool(args, name, whole=True) as pool:
+        work(pool)
+
+
+class Pools:
+    """The pools that a command's names lie in, each opened once and closed at the end."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._stack = ExitStack()
+        self._open: dict[str, Pool] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def of(self, name: str) -> Pool:
+        """The pool that a dataset or path is in. Raises: as ``import_pool``."""
+        key = pool_of(name)
+        if key not in self._open:
+            self._open[key] = self._stack.enter_context(open_pool(self._args, name))
+        return self._open[key]
+
+
+def attempt(work: Callable[[], None], *, bear: bool = False) -> int:
+    """Do something; an error of this package is told on stderr, and its exit status given.
+
+    Args:
+        work: what to do.
+        bear: also bear with wrong use, where it is wrong for one of several things only.
+
+    Raises:
+        UsageError: what was asked for makes no sense, here or elsewhere.
+    """
+    try:
+        work()
+    except PoolError as error:
+        if isinstance(error, UsageError) and not bear:
+            raise
+        # What was printed before comes first, whatever the streams lead to.
+        sys.stdout.flush()
+        print(f"uberblock: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
 
 
 def _read_key(dataset: str, source: str) -> bytes:
@@ -73,18 +159,37 @@ def parse_keys(given: list[str] | None) -> dict[str, bytes]:
     return keys
 
 
-def open_pool(args: argparse.Namespace, name: str) -> Pool:
-    """Open the pool that ``name`` (a pool, or anything inside it) belongs to, read-only."""
+def pool_of(name: str) -> str:
+    """The pool's part of the name of a dataset or path."""
+    dataset = name.partition(":/")[0].removesuffix(":")
+    return dataset.partition("/")[0].partition("@")[0].partition("#")[0]
+
+
+def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Pool:
+    """Open the pool that ``name`` belongs to, read-only.
+
+    Args:
+        args: as ``add_open_options`` has made them.
+        name: a pool, its guid, or anything inside it.
+        whole: only a pool as such will do.
+    """
     from .. import import_pool
 
-    pool = name.partition(":")[0].partition("/")[0].partition("@")[0]
+    pool = pool_of(name)
     if not pool:
         raise UsageError(f"{name!r} names no pool", "write POOL, POOL/DATASET or POOL/DATASET@SNAPSHOT:/path")
+    if whole and pool != name:
+        raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
+    places = search_path(args.search)
+    for place in args.search or ():
+        if place.isdecimal() and not Path(place).exists():
+            raise UsageError(f"-d {place}: there is no such place to search", "levels are given with --depth N")
     return import_pool(
         pool,
-        search=search_path(args.search),
+        search=places,
         txg=args.txg,
         rewind=args.rewind,
+        extreme=args.extreme,
         checkpoint=args.checkpoint,
         missing_log=args.missing_log,
         missing_ok=args.missing_ok,

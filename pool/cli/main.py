@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from ..errors import PoolError
+from ..errors import PoolError, UsageError
 
 #: name -> (module below this package, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -79,6 +80,9 @@ def dispatch(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command. Errors of this package become one line on stderr, without a traceback."""
     words = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names may hold any bytes; they come out as they lie on disk.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = dispatch(words)
         sys.stdout.flush()
@@ -110,8 +114,13 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self._short = prog
         names = ("-h", "--help") if short_help else ("--help",)
         self.add_argument(*names, action="help", help="show this help and end")
+
+    def error(self, message: str) -> NoReturn:
+        """Wrong use, said in one line as every error is. Raises: UsageError."""
+        raise UsageError(f"{self._short}: {message}", f"'{self.prog} --help' tells more")
 
 
 if __name__ == "__main__":

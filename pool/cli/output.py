@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..dsl.nicenum import nicenum
+
+if TYPE_CHECKING:
+    from ..pool import Pool
 
 #: What zpool and zfs put at the head of their JSON.
 VERS_MAJOR, VERS_MINOR = 0, 1
+ZPL_VERSION = 5  # the newest version of file systems that there is
 
 
 def add_format_options(parser: argparse.ArgumentParser, *, header: bool = True, exact: bool = True) -> None:
@@ -28,19 +34,23 @@ def print_table(
     *,
     scripted: bool = False,
     right: Iterable[int] = (),
-    stream: TextIO | None = None,
+    least: Mapping[int, int] | None = None,
+    gap: int = 2,
 ) -> None:
-    """Print rows below a header, columns two blanks apart, the ones in ``right`` flush right.
+    """Print rows below a header, columns ``gap`` blanks apart, the ones in ``right`` flush right.
 
-    Scripted: no header, fields split by one tab.
+    Scripted: no header, fields split by one tab. ``least``: columns that have a width even if nothing needs it.
+    A row may be short of columns at its end.
     """
-    out = stream or sys.stdout
+    out = sys.stdout
     if scripted:
         for row in rows:
             out.write("\t".join(row) + "\n")
         return
     table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    widths = [max(len(row[i]) for row in table if i < len(row)) for i in range(len(header))]
+    for column, width in (least or {}).items():
+        widths[column] = max(widths[column], width)
     flush_right = set(right)
     last = len(header) - 1
     for row in table:
@@ -48,7 +58,7 @@ def print_table(
             cell.rjust(widths[i]) if i in flush_right else cell if i == last else cell.ljust(widths[i])
             for i, cell in enumerate(row)
         ]
-        out.write("  ".join(cells).rstrip() + "\n")
+        out.write((" " * gap).join(cells).rstrip() + "\n")
 
 
 def print_json(command: str, content: dict[str, Any]) -> None:
@@ -57,30 +67,52 @@ def print_json(command: str, content: dict[str, Any]) -> None:
         "output_version": {"command": command, "vers_major": VERS_MAJOR, "vers_minor": VERS_MINOR},
         **content,
     }
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    # Odd bytes in names, which are lone surrogates here: JSON has an escape for these.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
-def number(value: int, *, as_int: bool) -> int | str:
-    """A number as OpenZFS's JSON has it: a string, unless --json-int was given."""
-    return value if as_int else str(value)
+class Numbers:
+    """Numbers as JSON has them: shortened strings, exact ones with -p, plain numbers with --json-int."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._as_int: bool = args.json_int
+        self._exact: bool = args.exact or args.json_int
+
+    def count(self, value: int) -> int | str:
+        """A number that is never shortened: a guid, a txg, a time."""
+        return value if self._as_int else str(value)
+
+    def size(self, value: int) -> int | str:
+        """A size or a count."""
+        return self.count(value) if self._exact else nicenum(value)
+
+    def text(self, shown: str) -> int | str:
+        """A value at hand as text."""
+        return int(shown) if self._as_int and shown.isdecimal() else shown
 
 
-def human(value: int) -> str:
-    """A size as zpool and zfs print it: at most five characters, powers of 1024, 1.50K, 24K, 2.05M.
+def add_json_pool_option(parser: argparse.ArgumentParser) -> None:
+    """Add --json-pool-key-guid."""
+    parser.add_argument(
+        "--json-pool-key-guid", dest="key_guid", action="store_true", help="with -j: pools by guid, not by name"
+    )
 
-    Three significant digits below 100 of a unit, whole numbers where the value is exact in its unit.
-    """
-    if value < 1024:
-        return str(value)
-    index = min((value.bit_length() - 1) // 10, 6)
-    unit = 1 << (10 * index)
-    letter = "BKMGTPE"[index]
-    if value % unit == 0:
-        return f"{value // unit}{letter}"
-    scaled = value / unit
-    for digits in (2, 1, 0):
-        text = f"{scaled:.{digits}f}{letter}"
-        if len(text) <= 5:
-            return text
-    return text
+
+def pool_key(pool: Pool, args: argparse.Namespace) -> str:
+    """What a pool is found by in a JSON document."""
+    return str(pool.guid) if args.key_guid else pool.name
+
+
+def pool_document(pool: Pool, args: argparse.Namespace, *, kind: str = "") -> dict[str, Any]:
+    """What every JSON document says of a pool first."""
+    numbers = Numbers(args)
+    return {
+        "name": pool.name,
+        **({"type": kind} if kind else {}),
+        "state": pool.health,
+        "pool_guid": numbers.count(pool.guid),
+        "txg": numbers.count(pool.txg),
+        "spa_version": numbers.count(pool.spa.version),
+        "zpl_version": numbers.count(ZPL_VERSION),
+    }

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..dsl.nicenum import nicebytes
 from .access import add_open_options, open_pool
 from .main import Parser
-from .output import human
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ checks them all. Each damaged block is printed with the ranges of the devices th
 Nothing is written. It sees what 'zdb -cc' does not: damage that redundancy still hides.
 """
 EPILOG = """\
+examples:
+  uberblock verify -d images/ tank
+  uberblock verify -j -d images/ tank > report.json
+  uberblock verify --missing-ok -d images/ tank       what is lost with the devices that are missing
+
 exit status:
   0  everything is whole
   1  damage was found (or the pool could not be opened)
@@ -35,10 +40,11 @@ def run(name: str, argv: Sequence[str]) -> int:
     add_open_options(parser)
     parser.add_argument("-j", "--json", action="store_true", help="print the report as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="worker threads (default: one a CPU)")
-    parser.add_argument("pool")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="worker threads (default: one a CPU)")  # fmt: skip
+    parser.add_argument("pool", metavar="POOL")
     args = parser.parse_args(argv)
-    with open_pool(args, args.pool) as pool:
+    with open_pool(args, args.pool, whole=True) as pool:
         total = pool.allocated
         with progress(f"verifying {pool.name}", total, quiet=args.quiet) as advance:
             report = pool.verify(threads=args.threads, progress=advance)
@@ -60,6 +66,8 @@ def _print_block(block: DamagedBlock) -> None:
     verdict = "LOST" if block.lost else "damaged"
     print(f"{verdict}: {block.path} (dataset {block.dataset}, object {block.object}, level {block.level}, "
           f"block {block.blkid})")  # fmt: skip
+    for path in block.also:
+        print(f"    also {path}")
     for place in block.places:
         print(f"    {place.vdev}: {place.length} bytes at {place.offset}: {place.kind}")
 
@@ -74,8 +82,8 @@ def _print(report: VerifyReport) -> None:
         print(f"... and {blocks} more damaged blocks, {trees} more subtrees that cannot be entered")
     rate = report.bytes / report.seconds if report.seconds else 0.0
     print(
-        f"verified {report.blocks} blocks, {human(report.bytes)} in {report.seconds:.2f} seconds "
-        f"({human(int(rate))}/s)"
+        f"verified {report.blocks} blocks, {nicebytes(report.bytes)} in {report.seconds:.2f} seconds "
+        f"({nicebytes(int(rate))}/s)"
     )
     for vdev, reason in report.unchecked.items():
         print(f"not checked: {vdev}, {reason}")
@@ -83,10 +91,13 @@ def _print(report: VerifyReport) -> None:
         print("no damage found" if not report.unchecked else "no damage found in what was checked")
         return
     for vdev, count in sorted(report.errors_by_vdev.items()):
-        print(f"{vdev}: {count} damaged places")
+        print(f"{vdev}: {count} damaged columns or copies")
     whole = report.damaged_blocks - report.lost_blocks
     print(f"{report.damaged_blocks} damaged blocks: {whole} still readable, {report.lost_blocks} lost")
     if report.lost_blocks:
+        lost = {block.path for block in report.damaged if block.lost}
+        print(f"data is lost in {len(lost)}{'' if report.complete else ' or more'} files, volumes or other objects; "
+              "what snapshots and clones share is named once")  # fmt: skip
         print("Restore the files named above as LOST from a backup; everything else can still be copied out.")
     else:
         print("All data is still readable. A scrub by OpenZFS repairs this damage.")

@@ -6,45 +6,73 @@ Nothing is imported for longer than the command runs: each pool is opened read-o
 from __future__ import annotations
 
 import argparse
-import time
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFoundError, PoolError, UnsupportedFeatureError
-from .access import add_open_options, open_pool, search_path
+from ..errors import DeviceError, NotFoundError, PoolError, UnsupportedFeatureError
+from ..spa.scanstate import date
+from .access import add_open_options, each_pool, search_path
 from .main import Parser
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
+    from ..device.base import Device
+    from ..pool import Pool
     from ..spa.config import Candidate
-    from ..spa.status import Status
+    from ..spa.status import Row, Status
 
 DESCRIPTION = """\
 Without a pool's name: lists the pools found, with their states and what can be done. With a name: opens it read-only
 and shows how it is; nothing stays imported, since every command of this program finds its pool by itself.
 """
+EPILOG = """\
+examples:
+  uberblock zpool import -d images/                  the pools in this folder
+  uberblock zpool import -d disk1.img -d disk2.img   or in these images
+  uberblock zpool import --txgs -d images/ tank      the older states that it could be opened at with -T
+  uberblock zpool import -D -d images/               pools that were destroyed
+"""
+WIDTH = 72
 
 
 def run(argv: Sequence[str]) -> int:
     """Run ``zpool import``; gives the exit status."""
-    parser = Parser("zpool import", DESCRIPTION)
+    parser = Parser("zpool import", DESCRIPTION, EPILOG)
     add_open_options(parser)
     parser.add_argument("-D", dest="destroyed", action="store_true", help="list destroyed pools (only)")
     parser.add_argument("-f", dest="force", action="store_true", help="accepted: reading never disturbs another host")
+    parser.add_argument("-N", dest="unmounted", action="store_true", help="accepted: nothing is ever mounted")
     parser.add_argument("-o", dest="options", action="append", metavar="readonly=on", help="accepted: always so")
+    parser.add_argument("-a", dest="all", action="store_true", help="open every pool that is found")
     parser.add_argument("--txgs", action="store_true", help="list every uberblock, and whether its tree is intact")
     parser.add_argument("-j", "--json", dest="json", action="store_true", help="print JSON")
     parser.add_argument("pool", nargs="?", metavar="POOL|GUID")
     args = parser.parse_args(argv)
     if args.txgs:
         return _txgs(args)
-    if args.pool is not None:
-        with open_pool(args, args.pool) as pool:
-            print(pool.status())
-            for note in pool.notes:
-                print(f"  note: {note}")
-        return 0
-    return _list(args)
+    if args.pool is None and not args.all:
+        return _list(args)
+    printed = 0
+
+    def show(pool: Pool) -> None:
+        nonlocal printed
+        print(("\n" if printed else "") + str(pool.status()))
+        printed += 1
+        for note in pool.notes:
+            print(f"  note: {note}")
+
+    asked = each_pool(args, [args.pool] if args.pool else [], show)
+    if not asked.names:
+        raise _nothing(args)
+    return asked.status
+
+
+def _nothing(args: argparse.Namespace) -> NotFoundError:
+    kind = "destroyed pools" if args.destroyed else "pools available to import"
+    places = search_path(args.search)
+    shown = ", ".join(places[:4]) + (f" and {len(places) - 4} more" if len(places) > 4 else "")
+    return NotFoundError(f"no {kind} in {shown or 'no place'}", "name folders, images or devices with -d")
 
 
 def _found(args: argparse.Namespace) -> list[Candidate]:
@@ -61,10 +89,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json("zpool import", {"pools": {str(r["guid"]): r for r in reports}})
         return 0 if reports else 1
     if not reports:
-        raise NotFoundError(
-            "no pools available to import in " + ", ".join(search_path(args.search)),
-            "name folders, images or devices with -d",
-        )
+        raise _nothing(args)
     print("\n\n".join("\n".join(_lines(report)) for report in reports))
     return 0
 
@@ -81,8 +106,9 @@ def _report(candidate: Candidate, args: argparse.Namespace) -> dict[str, Any]:
         "paths": candidate.paths,
     }
     options = ImportOptions(
-        txg=args.txg, rewind=args.rewind, missing_log=args.missing_log, missing_ok=args.missing_ok
-    )
+        txg=args.txg, rewind=args.rewind, extreme=args.extreme, checkpoint=args.checkpoint,
+        missing_log=args.missing_log, missing_ok=args.missing_ok,
+    )  # fmt: skip
     try:
         spa = load(candidate, options=options)
     except PoolError as error:
@@ -113,26 +139,34 @@ def _action(candidate: Candidate, report: dict[str, Any]) -> str:
 
 
 def _rows(status: Status) -> list[dict[str, Any]]:
-    return [{"name": r.name, "state": r.state, "note": r.note, "depth": r.depth} for r in status.rows]
+    return [_row(row) for row in status.rows]
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {"name": row.name, "state": row.state, "note": row.note, "depth": row.depth}
 
 
 def _untrusted_rows(candidate: Candidate) -> list[dict[str, Any]]:
-    """What the labels tell of a pool that cannot be opened."""
+    """The vdevs of a pool that cannot be opened, as its labels tell of them."""
+    from ..spa.status import rows_below
+    from ..vdev.tree import build
+
     rows: list[dict[str, Any]] = [{"name": candidate.name, "state": "UNAVAIL", "note": "", "depth": 0}]
-
-    def below(config: Any, depth: int) -> None:
-        for child in config.get("children") or ():
-            kind = child.get("type", "?")
-            leaf = kind in ("file", "disk")
-            present = child.get("guid") in candidate.members
-            name = str(child.get("path") or child.get("guid")) if leaf else f"{kind}-{child.get('id', 0)}"
-            state = ("ONLINE" if present else "UNAVAIL") if leaf or kind == "missing" else ""
-            rows.append({"name": name, "state": state, "note": "" if present or not leaf else "cannot open",
-                         "depth": depth})  # fmt: skip
-            if depth < 16:
-                below(child, depth + 1)
-
-    below(candidate.config.get("vdev_tree", {}), 1)
+    devices: dict[int, Device] = {}
+    try:
+        for member in candidate.best():
+            try:
+                devices[member.guid] = member.source.open()
+            except DeviceError:
+                continue  # it counts as missing, which is what the table then says
+        tree = build(candidate.config["vdev_tree"], devices)
+        for top in tree.tops:
+            rows += [_row(row) for row in rows_below(top, 1, "")]
+    except (PoolError, KeyError) as error:
+        rows.append({"name": "?", "state": "", "note": f"the labels cannot be understood: {error}", "depth": 1})
+    finally:
+        for device in devices.values():
+            device.close()
     return rows
 
 
@@ -142,7 +176,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines[-1] += " (DESTROYED)"
     for name in ("status", "action", "see"):
         if report.get(name):
-            lines.append(f"{name:>7}: {report[name]}")
+            first, *rest = textwrap.wrap(report[name], WIDTH, break_long_words=False, break_on_hyphens=False)
+            lines += [f"{name:>7}: {first}", *(f"\t {line}" for line in rest)]
     lines += [f"   note: {note}" for note in report.get("notes", ())]
     lines += [" config:", ""]
     width = max(2 * row["depth"] + len(row["name"]) for row in report["config"])
@@ -156,23 +191,25 @@ def _lines(report: dict[str, Any]) -> list[str]:
 
 
 def _txgs(args: argparse.Namespace) -> int:
-    names = [args.pool] if args.pool else [str(c.guid) for c in _found(args)]
     documents: dict[str, Any] = {}
-    for name in names:
-        with open_pool(args, name) as pool:
-            found = pool.txgs()
-            if args.json:
-                documents[pool.name] = [
-                    {"txg": t.txg, "timestamp": t.timestamp, "intact": t.intact, "problem": t.problem} for t in found
-                ]
-                continue
-            print(f"pool {pool.name}: uberblocks still in the rings, newest first; open one with -T TXG")
-            rows = [
-                [str(t.txg), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t.timestamp)),
-                 "intact" if t.intact else "damaged", t.problem]
-                for t in found
-            ]  # fmt: skip
-            print_table(["TXG", "WRITTEN", "TREE", ""], rows, right=(0,))
+
+    def show(pool: Pool) -> None:
+        found = pool.txgs()
+        if args.json:
+            documents[pool.name] = [
+                {"txg": t.txg, "timestamp": t.timestamp, "intact": t.intact, "problem": t.problem} for t in found
+            ]
+            return
+        print(f"pool {pool.name}: uberblocks still in the rings, newest first; open one with -T TXG")
+        rows = [
+            [str(t.txg), date(t.timestamp), "intact" if t.intact else "damaged", t.problem]
+            for t in found
+        ]  # fmt: skip
+        print_table(["TXG", "WRITTEN", "TREE", ""], rows, right=(0,))
+
+    asked = each_pool(args, [args.pool] if args.pool else [str(c.guid) for c in _found(args)], show)
+    if not asked.names:
+        raise _nothing(args)
     if args.json:
         print_json("zpool import --txgs", {"pools": documents})
-    return 0
+    return asked.status

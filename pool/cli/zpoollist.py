@@ -3,121 +3,146 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..dsl.nicenum import nicenum
 from ..errors import UsageError
-from .access import add_open_options, open_pool
+from .access import add_open_options, each_pool
 from .main import Parser
-from .output import add_format_options, print_json, print_table
-from .zpool import pool_names, shown
+from .output import (
+    Numbers,
+    add_format_options,
+    add_json_pool_option,
+    pool_document,
+    pool_key,
+    print_json,
+    print_table,
+)
+from .vdevrows import add_name_options, entry, named, nested
+from .zpool import SHORT, json_property, shown
 
 if TYPE_CHECKING:
     from ..pool import Pool
     from ..spa.space import VdevSpace
+    from ..spa.status import Row
 
 COLUMNS = "name,size,allocated,free,checkpoint,expandsize,fragmentation,capacity,dedupratio,health,altroot"
 HEADERS = {
     "allocated": "ALLOC", "checkpoint": "CKPOINT", "expandsize": "EXPANDSZ", "fragmentation": "FRAG",
     "capacity": "CAP", "dedupratio": "DEDUP",
 }  # fmt: skip
-SHORT = {
-    "alloc": "allocated", "cap": "capacity", "frag": "fragmentation", "dedup": "dedupratio", "ckpoint": "checkpoint",
+#: Columns that are words, and stand flush left; all others are numbers, or HEALTH, which stands as they do.
+LEFT = {
+    "name", "altroot", "autoexpand", "autoreplace", "autotrim", "bootfs", "cachefile", "comment", "compatibility",
+    "delegation", "failmode", "listsnapshots", "multihost", "readonly",
 }  # fmt: skip
-LEFT = {"name"}
+NUMBER_WIDTH, HEALTH_WIDTH = 5, 8
+#: Columns that a vdev can have something in; the last ones of the table are left out in its row.
+OF_VDEVS = ("size", "allocated", "free", "checkpoint", "expandsize", "fragmentation", "capacity")
+EPILOG = """\
+examples:
+  uberblock zpool list -d images/                          every pool in this folder
+  uberblock zpool list -v -d images/ tank                  with each vdev
+  uberblock zpool list -Hp -o name,allocated -d images/    exact numbers, for scripts
+"""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run ``zpool list``; gives the exit status."""
-    parser = Parser("zpool list", "Lists pools with their sizes and health.")
+    parser = Parser("zpool list", "Lists pools with their sizes and health.", EPILOG)
     add_open_options(parser)
     add_format_options(parser)
+    add_json_pool_option(parser)
     parser.add_argument("-v", dest="verbose", action="store_true", help="every vdev too")
     parser.add_argument("-o", dest="columns", default=COLUMNS, metavar="PROPERTY,...", help="columns to show")
-    parser.add_argument("pools", nargs="*", metavar="POOL")
+    add_name_options(parser)
+    parser.add_argument("pools", nargs="*", default=[], metavar="POOL")
     args = parser.parse_args(argv)
     columns = [SHORT.get(word, word) for word in args.columns.split(",") if word]
+    if args.verbose and columns[:1] != ["name"]:
+        raise UsageError("-v needs 'name' as the first column", "leave out -o, or begin it with name")
     rows: list[list[str]] = []
     documents: dict[str, Any] = {}
-    names = pool_names(args, args.pools)
-    for name in names:
-        with open_pool(args, name) as pool:
-            values = {column: _value(pool, column, args.exact or args.json) for column in columns}
-            rows.append(list(values.values()))
+
+    def show(pool: Pool) -> None:
+        values = {column: pool.get(column) for column in columns if column != "name"}
+        if args.json:
+            document = pool_document(pool, args, kind="POOL")
+            document["properties"] = {name: json_property(value, args) for name, value in values.items()}
             if args.verbose:
-                rows += _vdev_rows(pool, columns, args.exact)
-            if args.json:
-                documents[pool.name] = _document(pool, values, args)
+                document |= _vdev_documents(pool, args)
+            documents[pool_key(pool, args)] = document
+            return
+        rows.append([pool.name if c == "name" else shown(values[c], args.exact) for c in columns])
+        if args.verbose:
+            rows.extend(_vdev_rows(pool, columns, args))
+
+    asked = each_pool(args, args.pools, show)
     if args.json:
         print_json("zpool list", {"pools": documents})
-        return 0
-    if not names and not args.scripted:
+    elif rows:
+        header = [HEADERS.get(column, column.upper()) for column in columns]
+        right = [i for i, column in enumerate(columns) if column not in LEFT]
+        least = {i: HEALTH_WIDTH if columns[i] == "health" else NUMBER_WIDTH for i in right}
+        print_table(header, rows, scripted=args.scripted, right=right, least=least)
+    elif not asked.names and not args.scripted:
         print("no pools available")
-        return 0
-    header = [HEADERS.get(column, column.upper()) for column in columns]
-    right = [i for i, column in enumerate(columns) if column not in LEFT]
-    print_table(header, rows, scripted=args.scripted, right=right)
-    return 0
+    return asked.status
 
 
-def _value(pool: Pool, column: str, exact: bool) -> str:
-    if column == "name":
-        return pool.name
-    if column == "expandsize":
-        return "-"
-    return shown(pool.get(column), exact)
+# --- vdevs --------------------------------------------------------------------------------------------------------
 
 
-def _document(pool: Pool, values: dict[str, str], args: argparse.Namespace) -> dict[str, Any]:
-    def number(text: str) -> str | int:
-        return int(text) if args.json_int and text.isdigit() else text
+class _Figures:
+    """Figures of vdevs: of top-level ones what is allocated, of leaves the size of the device."""
 
-    return {
-        "name": pool.name,
-        "type": "POOL",
-        "state": pool.health,
-        "pool_guid": number(str(pool.guid)),
-        "txg": number(str(pool.txg)),
-        "spa_version": number(str(pool.spa.version)),
-        "zpl_version": "5",
-        "properties": {
-            name: {"value": number(value), "source": {"type": "NONE", "data": "-"}}
-            for name, value in values.items()
-            if name != "name"
-        },
-    }
+    def __init__(self, pool: Pool, text: Callable[[int], str], percent: str) -> None:
+        self._tops: dict[int, VdevSpace] = {one.vdev.guid: one for one in pool.spa.space.vdevs}
+        self._devices = {leaf.guid: leaf.device.size for leaf in pool.tree.leaves if leaf.device is not None}
+        self._beside = {device.guid: device for device in (*pool.spa.l2cache, *pool.spa.spares)}
+        self._text = text
+        self._percent = percent
+
+    def of(self, row: Row) -> dict[str, str]:
+        """What there is to say of a vdev, by property."""
+        found = dict.fromkeys(OF_VDEVS, "-")
+        one, beside = self._tops.get(row.guid), self._beside.get(row.guid)
+        if one is not None:
+            for name in ("size", "allocated", "free"):
+                found[name] = self._text(getattr(one, name))
+            found["capacity"] = f"{100 * one.allocated / one.size:.2f}{self._percent}" if one.size else "-"
+            if one.fragmentation is not None:
+                found["fragmentation"] = f"{one.fragmentation}{self._percent}"
+            if one.checkpoint:
+                found["checkpoint"] = self._text(one.checkpoint)
+        if size := self._devices.get(row.guid) or (beside.device_size if beside is not None else 0):
+            found["size"] = self._text(size)
+        return found
 
 
-def _vdev_rows(pool: Pool, columns: list[str], exact: bool) -> list[list[str]]:
-    """One row a vdev: figures for top-level vdevs, sizes for leaves."""
-    if columns[0] != "name":
-        raise UsageError("-v needs 'name' as the first column", "leave out -o, or begin it with name")
-    space = {one.vdev.guid: one for one in pool.spa.space.vdevs}
-    sizes = {leaf.guid: leaf.device.size for leaf in pool.tree.leaves if leaf.device is not None}
+def _vdev_rows(pool: Pool, columns: list[str], args: argparse.Namespace) -> list[list[str]]:
+    """One row a vdev; a heading has dashes."""
+    figures = _Figures(pool, str if args.exact else nicenum, "" if args.exact else "%")
     rows = []
-    for row in pool.status().rows[1:]:
-        cells = dict.fromkeys(columns, "-")
-        cells["name"] = "  " * row.depth + row.name
-        if row.state:
-            cells |= _figures(space.get(row.guid), sizes.get(row.guid), exact, columns)
-            if "health" in cells:
-                cells["health"] = row.state
-        rows.append(list(cells.values()))
+    for row in named(pool.status().rows[1:], args):
+        cells = {"name": "  " * row.depth + ("spare" if row.name == "spares" and not row.state else row.name)}
+        cells |= figures.of(row) | {"health": row.state or "-"}
+        cells["altroot"] = "-" if args.scripted else ""
+        rows.append([cells.get(column, "-") for column in columns])
     return rows
 
 
-def _figures(one: VdevSpace | None, size: int | None, exact: bool, columns: list[str]) -> dict[str, str]:
-    def text(value: int) -> str:
-        return str(value) if exact else nicenum(value)
+def _vdev_documents(pool: Pool, args: argparse.Namespace) -> dict[str, Any]:
+    numbers = Numbers(args)
+    exact = args.exact or args.json_int
+    figures = _Figures(pool, str if exact else nicenum, "" if exact else "%")
 
-    found: dict[str, str] = {}
-    if one is not None:
-        found = {"size": text(one.size), "allocated": text(one.allocated), "free": text(one.free)}
-        if one.fragmentation is not None:
-            found["fragmentation"] = str(one.fragmentation) if exact else f"{one.fragmentation}%"
-        if one.size:
-            found["capacity"] = f"{100 * one.allocated / one.size:.2f}" + ("" if exact else "%")
-    elif size:
-        found = {"size": text(size)}
-    return {name: value for name, value in found.items() if name in columns}
+    def make(row: Row) -> dict[str, Any]:
+        properties = {
+            name: {"value": numbers.text(value), "source": {"type": "NONE", "data": "-"}}
+            for name, value in figures.of(row).items()
+        }
+        return entry(row, numbers) | {"properties": properties}
+
+    return dict(nested(named(pool.status().rows[1:], args), make))

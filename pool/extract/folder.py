@@ -44,6 +44,7 @@ def copy_out(
     *,
     progress: Progress | None = None,
     keep_going: bool = False,
+    follow: bool = False,
 ) -> Told:
     """Copy a file, or a directory with everything below it.
 
@@ -54,6 +55,7 @@ def copy_out(
             folder of this name, which is made if need be.
         progress: called with the bytes of content done since the last call.
         keep_going: go on after what cannot be read: it becomes zeros, and is told in what is returned.
+        follow: of a symbolic link at the end of the path copy the file it leads to (never a directory).
 
     Returns:
         A sentence for everything that could not be copied as it is.
@@ -63,7 +65,9 @@ def copy_out(
     """
     copy = _Copy(vfs, keep_going, progress or no_progress)
     goal = Path(target)
-    source = vfs.znode(path)
+    source = vfs.znode(path, follow=follow)
+    if source.is_dir and follow:
+        source = vfs.znode(path)
     if not source.is_dir:
         name = path.rstrip("/").rpartition("/")[2]
         if goal.is_dir():

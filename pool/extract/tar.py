@@ -34,6 +34,7 @@ def tar_out(
     progress: Progress | None = None,
     keep_going: bool = False,
     sparse: bool = True,
+    follow: bool = False,
 ) -> Told:
     """Write a file, or a directory with everything below it, as a tar archive.
 
@@ -44,6 +45,7 @@ def tar_out(
         progress: called with the bytes of content done since the last call.
         keep_going: go on after what cannot be read: content becomes zeros, and is told in what is returned.
         sparse: leave out holes, as GNU tar, bsdtar and Python know it; else they are zeros.
+        follow: of a symbolic link at the end of the path take the file it leads to (never a directory).
 
     Returns:
         A sentence for everything that is not in the archive as it is in the pool.
@@ -52,7 +54,9 @@ def tar_out(
         NotFoundError ...: no such source; ChecksumError ...: it cannot be read; OSError: the stream cannot be written.
     """
     work = _Archive(vfs, stream, progress or no_progress, keep_going, sparse)
-    source = vfs.znode(path)
+    source = vfs.znode(path, follow=follow)
+    if source.is_dir and follow:
+        source = vfs.znode(path)
     if source.is_dir:
         work.tree(path)
     else:

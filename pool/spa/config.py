@@ -31,7 +31,7 @@ COPIED = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Candidate:
     """A pool that could be imported, as its labels tell.
 
@@ -44,6 +44,9 @@ class Candidate:
     members: dict[int, list[Member]] = field(repr=False)
     spares: dict[int, Member] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<Candidate {self.name} {self.guid} {self.state_name}, {len(self.members)} devices>"
 
     @property
     def name(self) -> str:

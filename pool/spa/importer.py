@@ -335,7 +335,7 @@ class _Import:
             what += f" ({cause.what})"
         advice = "search where the missing devices are too"
         if not self.options.missing_ok:
-            advice += ", or allow missing devices"
+            advice += ", or open it all the same (--missing-ok, missing_ok=True)"
         return MissingDeviceError(what, advice)
 
     def _check_guids(self, tree: VdevTree, root: Uberblock) -> None:

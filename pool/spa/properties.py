@@ -42,6 +42,14 @@ SETTABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "multihost": ("off", ON_OFF),
 }
 
+#: The order in which ``zpool get all`` shows them; features come behind.
+ORDER = (
+    "size", "capacity", "altroot", "health", "guid", "version", "bootfs", "delegation", "autoreplace", "cachefile",
+    "failmode", "listsnapshots", "autoexpand", "dedupratio", "free", "allocated", "readonly", "ashift", "comment",
+    "expandsize", "freeing", "fragmentation", "leaked", "multihost", "checkpoint", "autotrim", "compatibility",
+    "bcloneused", "bclonesaved", "bcloneratio", "dedup_table_size", "dedup_table_quota", "last_scrubbed_txg",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class PoolProperty:
@@ -56,10 +64,9 @@ class PoolProperty:
 
 
 def properties(spa: Spa) -> dict[str, PoolProperty]:
-    """All properties by name, in order of their names; features at the end."""
-    found = {name: PoolProperty(name, work(spa)) for name, work in COMPUTED.items()}
-    found |= _settable(spa)
-    found = dict(sorted(found.items()))
+    """All properties by name, in OpenZFS's order; features and names of the user's own at the end."""
+    known = {name: _computed(spa, name) for name in COMPUTED} | _settable(spa)
+    found = {name: known.pop(name) for name in ORDER} | dict(sorted(known.items()))
     if spa.version >= 5000:
         for feature in FEATURES:
             name = f"feature@{feature.name}"
@@ -73,10 +80,17 @@ def properties(spa: Spa) -> dict[str, PoolProperty]:
 def get(spa: Spa, name: str) -> PoolProperty | None:
     """One property, without working out the others; None: there is none of that name."""
     if name in COMPUTED:
-        return PoolProperty(name, COMPUTED[name](spa))
+        return _computed(spa, name)
     if name in SETTABLE:
         return _settable(spa)[name]
     return properties(spa).get(name)
+
+
+def _computed(spa: Spa, name: str) -> PoolProperty:
+    value = COMPUTED[name](spa)
+    # These two could be set, and are not.
+    unset = value == "-" and name in ("altroot", "version")
+    return PoolProperty(name, value, "default" if unset else "-")
 
 
 def _settable(spa: Spa) -> dict[str, PoolProperty]:
@@ -146,6 +160,7 @@ COMPUTED: dict[str, Callable[[Spa], str]] = {
     "checkpoint": lambda spa: str(spa.space.checkpoint) if has_checkpoint(spa.directory) else "-",
     "dedup_table_size": lambda spa: str(dedup_totals(spa).tables),
     "dedupratio": lambda spa: _hundredths(dedup_totals(spa).ratio_percent),
+    "expandsize": lambda spa: "-",  # room on grown devices shows only when a pool is opened for writing
     "fragmentation": _fragmentation,
     "free": lambda spa: str(spa.space.free),
     "freeing": _directory_used("$FREE"),

@@ -30,6 +30,7 @@ class AuxDevice:
     state: VdevState
     aux: VdevAux = VdevAux.NONE
     in_use: bool = False
+    device_size: int = 0  # bytes of the whole device; 0: as for size
 
     @property
     def name(self) -> str:
@@ -78,17 +79,18 @@ def aux_devices(
         guid, kind, path = entry.u64("guid"), entry.string("type", ""), entry.string("path", "")
         member = found.get(guid)
         used = guid in tree.by_guid
-        size = 0
+        size = device_size = 0
         if kind == DISTRIBUTED:
             top = tree.by_guid.get(entry.u64("top_guid", 0))
             there = top is not None and top.readable
         else:
             there = used or (member is not None and member.state == state)
         if member is not None:
-            path, size = member.source.name, label.data_size(member.size)
+            path, size, device_size = member.source.name, label.data_size(member.size), member.size
         if not there:
             result.append(AuxDevice(guid, kind, path, 0, VdevState.CANT_OPEN, VdevAux.OPEN_FAILED))
             continue
         aux = VdevAux.SPARED if name == "spares" else VdevAux.NONE
-        result.append(AuxDevice(guid, kind, path, size, VdevState.HEALTHY, aux, used and name == "spares"))
+        in_use = used and name == "spares"
+        result.append(AuxDevice(guid, kind, path, size, VdevState.HEALTHY, aux, in_use, device_size))
     return result

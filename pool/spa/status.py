@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..dsl.nicenum import nicenum
 from ..ondisk.features import FEATURES
 from ..vdev.leaf import LeafVdev
 from ..vdev.state import VdevAux, VdevState
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MESSAGE_URL = "https://openzfs.github.io/openzfs-docs/msg/"
 WIDTH = 72
+STATE_WIDTH = 8  # DEGRADED
 #: Release whose features a pool is expected to have enabled.
 EXPECTED_RELEASE = "2.3"
 SECTIONS = (("dedup", "dedup"), ("special", "special"), ("log", "logs"))
@@ -50,7 +52,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the config table. ``depth`` 0 is the pool; a section's heading has no state."""
+    """A line of the config table. ``depth`` 0 is the pool; a section's heading has no state.
+
+    ``kind`` is the vdev's type, ``path`` where a leaf was opened or, if it was not, where it was last.
+    """
 
     name: str
     state: str = ""
@@ -61,13 +66,24 @@ class Row:
     depth: int = 0
     section: str = ""
     guid: int = 0
+    kind: str = ""
+    path: str = ""
+
+    @property
+    def troubled(self) -> bool:
+        """Its state is not what it should be, or errors were counted."""
+        return self.state not in ("", "ONLINE", "AVAIL", "INUSE") or bool(self.read or self.write or self.checksum)
 
 
-@dataclass
+@dataclass(repr=False)
 class Status:
     """The state of a pool when it was asked for; ``str`` is the whole report."""
 
     spa: Spa = field(repr=False)
+
+    def __repr__(self) -> str:
+        what = self.condition.name if self.condition else "nothing wrong"
+        return f"<Status of {self.pool}: {self.state}, {what}>"
 
     @property
     def pool(self) -> str:
@@ -122,8 +138,14 @@ class Status:
         finder = PathFinder(self.spa)
         return list(dict.fromkeys(finder.path(error.dataset, error.object) for error in self.errors))
 
-    def lines(self) -> list[str]:
-        """The report, as ``zpool status`` lays it out."""
+    def lines(self, rows: list[Row] | None = None, *, files: bool = False, exact: bool = False) -> list[str]:
+        """The report, as ``zpool status`` lays it out.
+
+        Args:
+            rows: the table, if not all of ``rows``, or with other names.
+            files: name the damaged files.
+            exact: error counts in all their digits.
+        """
         result = [f"  pool: {self.pool}", f" state: {self.state}"]
         if self.condition is not None:
             result += _paragraph("status", self.condition.status) + _paragraph("action", self.condition.action)
@@ -139,8 +161,11 @@ class Status:
             if text:
                 first, *rest = text.split("\n")
                 result += [f"{title}: {first}", *(f"\t{line}" for line in rest)]
-        result += ["config:", "", *_table(self.rows), "", f"errors: {self.errors_line}"]
-        return result
+        result += ["config:", "", *_table(self.rows if rows is None else rows, exact), ""]
+        if files and self.errors:
+            paths = [f"        {path}" for path in self.error_paths()]
+            return [*result, "errors: Permanent errors have been detected in the following files:", "", *paths]
+        return [*result, f"errors: {self.errors_line}"]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -178,13 +203,13 @@ def _rows(spa: Spa) -> Iterator[Row]:
     shown = [top for top in spa.tree.tops if top.type not in ("hole", "indirect", "missing")]
     for top in shown:
         if classes[top.id] == "normal":
-            yield from _below(top, 1, "")
+            yield from rows_below(top, 1, "")
     for cls, title in SECTIONS:
         tops = [top for top in shown if classes[top.id] == cls]
         if tops:
             yield Row(title, section=title)
         for top in tops:
-            yield from _below(top, 1, title)
+            yield from rows_below(top, 1, title)
     for title, devices in (("cache", spa.l2cache), ("spares", spa.spares)):
         if devices:
             yield Row(title, section=title)
@@ -192,27 +217,37 @@ def _rows(spa: Spa) -> Iterator[Row]:
             yield _aux_row(device, title)
 
 
-def _below(vdev: Vdev, depth: int, section: str) -> Iterator[Row]:
+def rows_below(vdev: Vdev, depth: int, section: str) -> Iterator[Row]:
+    """The lines of a vdev and of all below it."""
     yield _row(vdev, vdev.name, depth, section)
     for child in vdev.children:
-        yield from _below(child, depth + 1, section)
+        yield from rows_below(child, depth + 1, section)
 
 
 def _row(vdev: Vdev, name: str, depth: int, section: str) -> Row:
     counters = (vdev.read_errors, vdev.write_errors, vdev.checksum_errors)
     note = vdev.aux_text if vdev.state is not VdevState.HEALTHY else ""
-    return Row(name, vdev.state_text, *counters, note, depth, section, vdev.guid)
+    path = ""
+    if isinstance(vdev, LeafVdev):
+        path = vdev.device.name if vdev.device is not None else vdev.path
+    return Row(name, vdev.state_text, *counters, note, depth, section, vdev.guid, vdev.type, path)
 
 
 def _aux_row(device: AuxDevice, section: str) -> Row:
     count = 0 if section == "cache" else None
-    return Row(device.name, device.state_text, count, count, count, device.aux_text, 1, section, device.guid)
+    return Row(
+        device.name, device.state_text, count, count, count, device.aux_text, 1, section, device.guid,
+        device.type, device.path,
+    )  # fmt: skip
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[Row], exact: bool) -> list[str]:
+    def count(value: int | None) -> str:
+        return str(value) if exact else nicenum(value or 0)
+
     names = ["  " * row.depth + row.name for row in rows]
     wide = max([len(name) for name in names] + [len("NAME")])
-    state = max([len(row.state) for row in rows] + [len("STATE")])
+    state = max([len(row.state) for row in rows] + [STATE_WIDTH])
     result = [f"\t{'NAME':<{wide}}  {'STATE':<{state}}  READ WRITE CKSUM"]
     for name, row in zip(names, rows):
         if not row.state:
@@ -220,7 +255,7 @@ def _table(rows: list[Row]) -> list[str]:
             continue
         line = f"\t{name:<{wide}}  {row.state:<{state}}"
         if row.read is not None:
-            line += f"  {row.read:>4} {row.write:>5} {row.checksum:>5}"
+            line += f" {count(row.read):>5} {count(row.write):>5} {count(row.checksum):>5}"
         result.append((f"{line}  {row.note}" if row.note else line).rstrip())
     return result
 

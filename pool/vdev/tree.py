@@ -67,6 +67,9 @@ class VdevTree:
         self.by_guid: dict[int, Vdev] = {}
         self._stale: bool | None = None
 
+    def __repr__(self) -> str:
+        return f"<VdevTree {[top.name for top in self.tops]} {self.root.state_text}>"
+
     def changed(self) -> None:
         """Forget what was derived from the leaves' DTLs and states."""
         self._stale = None

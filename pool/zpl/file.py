@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import io
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..dmu.dnode import Damaged, Dnode
-from ..errors import CorruptError, LimitError, UsageError
+from ..errors import CorruptError, LimitError, PoolError, UsageError, printable
 
 if TYPE_CHECKING:
     from .znode import Znode
@@ -26,11 +26,22 @@ MAX_READALL = 1 << 40  # bytes; what no machine can hold in memory anyway
 class ObjectFile(io.RawIOBase):
     """An object's data as a read-only binary file of ``size`` bytes."""
 
+    mode = "rb"
+
     def __init__(self, dnode: Dnode, size: int, name: str = "") -> None:
         self.dnode = dnode
         self.size = size
         self.name = name
         self._at = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.size} bytes"
+        dataset = self.dnode.objset.name
+        place = dataset if self.name in ("", dataset) else f"{dataset}:{self.name}"
+        return f"<{type(self).__name__} {place!r} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open file of a pool cannot be pickled; open the pool where it is needed")
 
     def _open(self) -> None:
         if self.closed:
@@ -112,10 +123,18 @@ class ObjectFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self.size - offset))
         if count:
-            done = self.dnode.readinto(view[:count], offset, damaged=damaged)
+            try:
+                done = self.dnode.readinto(view[:count], offset, damaged=damaged)
+            except PoolError as error:
+                error.where = {**self._place(), **error.where}
+                raise
             if done < count:
                 view[done:count] = bytes(count - done)
         return count
+
+    def _place(self) -> dict[str, object]:
+        """Whose data it is, for messages."""
+        return {"dataset": self.dnode.objset.name, "object": self.dnode.number}
 
     def readall(self) -> bytes:
         """Everything from the position on. Raises: LimitError: more than memory can hold."""
@@ -162,3 +181,7 @@ class ZplFile(ObjectFile):
             raise CorruptError("a file of an impossible size", object=znode.object, bytes=znode.size)
         super().__init__(znode.dnode, znode.size, name)
         self.znode = znode
+
+    def _place(self) -> dict[str, object]:
+        path = printable(self.name) if self.name else None
+        return {"dataset": self.dnode.objset.name, "path": path, "object": self.dnode.number}

@@ -122,3 +122,76 @@ def test_verify_names_damage(run, pools):
     assert any(block["path"].startswith(f"{HOME}") for block in report["damaged"])
     text = run("verify", "-q", "-d", pools("damaged").dir, "tank-damaged").out
     assert "All data is still readable" in text
+
+
+def test_ls_of_several_things(run, pools):
+    """Each is listed below its name; what is not there is told and does not hide the others."""
+    folder = pools("damaged").dir
+    result = run("ls", "-d", folder, f"{HOME}:/", f"{HOME}:/nope", f"{HOME}:/links")
+    assert result.status == 1 and result.err.count("\n") == 1
+    assert f"{HOME}:/:" in result.lines and f"{HOME}:/links:" in result.lines
+
+
+def test_ls_follows_a_link_to_a_directory(run, pools):
+    folder = pools("damaged").dir
+    followed = run("ls", "-d", folder, f"{HOME}:/links/self-dir").lines
+    assert followed == run("ls", "-d", folder, f"{HOME}:/links").lines
+    assert run("ls", "-l", "-d", folder, f"{HOME}:/links/self-dir").out.endswith("/links/self-dir -> .\n")
+
+
+def test_ls_shows_odd_names_safely(run, pools):
+    names = run("ls", "-d", pools("damaged").dir, f"{HOME}:/names").lines
+    assert {"latin1-\\xe9\\xff", "new\\x0aline", "tab\\x09here", "with space"} <= set(names)
+
+
+def test_cp_of_files_links_and_volumes(run, pools, tmp_path):
+    pool = pools("damaged")
+    odd = "names/latin1-\udce9\udcff"
+    for source in (odd, "links/short"):
+        assert run("cp", "-q", "-d", pool.dir, f"{HOME}:/{source}", tmp_path).status == 0
+    assert os.path.exists(os.fsencode(tmp_path) + b"/latin1-\xe9\xff")  # noqa: PTH110 (not UTF-8)
+    assert not (tmp_path / "short").is_symlink()
+    assert run("cp", "-rq", "-d", pool.dir, f"{HOME}:/links/short", tmp_path / "link").status == 0
+    assert (tmp_path / "link").is_symlink()
+    volume = next(n for n, d in pool.manifest["datasets"].items() if "volume_sha256" in d)
+    assert run("cp", "-q", "-d", pool.dir, volume, f"{HOME}:/links/target", tmp_path).status == 0
+    content = (tmp_path / volume.rpartition("/")[2]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == pool.manifest["datasets"][volume]["volume_sha256"]
+    assert (tmp_path / "target").is_file()
+
+
+def test_cp_of_a_folder_into_a_folder(run, pools, tmp_path):
+    """A directory goes into a folder that is there under its own name; with a slash behind it, its content does."""
+    folder = pools("damaged").dir
+    for source in ("links", "links/"):
+        assert run("cp", "-rq", "-d", folder, f"{HOME}:/{source}", tmp_path).status == 0
+    assert (tmp_path / "links" / "target").is_file() and (tmp_path / "target").is_file()
+
+
+def test_cat_goes_on_after_what_is_not_there(pools):
+    program = [sys.executable, "-m", "uberblock.pool.cli.main", "cat", "-d", str(pools("damaged").dir)]
+    words = [f"{HOME}:/links/target", f"{HOME}:/nope", HOME, f"{HOME}:/links/short"]
+    done = subprocess.run([*program, *words], capture_output=True, check=False)
+    assert done.stdout == 2 * b"target\n" and done.stderr.count(b"\n") == 2 and done.returncode == 2
+
+
+def test_manifest_of_a_pool_with_lost_data_says_which(run, pools, tmp_path):
+    """With too many devices gone each file has its checksum or an error, and the exit status says so."""
+    pool = pools("stripes")
+    folder = pool.copy(tmp_path / "pool")
+    for name in ("d3.img", "d4.img"):
+        (folder / name).unlink()
+    result = run("manifest", "-q", "--missing-ok", "-d", folder, "tank-stripes")
+    assert result.status == 1 and result.err.count("\n") == 1
+    lost = set()
+    for entry in map(json.loads, result.lines):
+        if "error" in entry:
+            lost.add(f"{entry['dataset']}:/{entry.get('path', '')}")
+        elif entry["type"] == "file" and "sha256" in entry:
+            expected = pool.manifest["datasets"][entry["dataset"]]["tree"][entry["path"]]
+            assert entry["sha256"] == expected["sha256"], entry["path"]
+    assert lost
+    report = json.loads(run("verify", "-qj", "--missing-ok", "-d", folder, "tank-stripes").out)
+    named = {block["path"] for block in report["damaged"] if block["lost"]}
+    files = {path.partition("/<xattrdir>")[0] for path in named if not path.endswith(">")}
+    assert files and files <= lost

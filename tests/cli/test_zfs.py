@@ -76,3 +76,57 @@ def test_json(run, pools):
 def test_without_a_name_every_pool_is_listed(run, pools):
     result = run("zfs", "list", "-H", "-o", "name", "-d", pools("names").dir, "-d", pools("rewind").dir)
     assert {"tank-names", "tank-rewind"} <= set(result.lines)
+
+
+def test_snapshots_of_a_dataset_show_without_r(run, pools):
+    """As with zfs: ``zfs list -t snapshot DATASET`` lists the dataset's own snapshots, and no deeper."""
+    folder = pools("names").dir
+    assert run("zfs", "list", "-H", "-o", "name", "-t", "snap", "-d", folder, "tank-names").lines == ["tank-names@s"]
+    got = run("zfs", "get", "-H", "-o", "name,value", "-t", "snapshot", "-d", folder, "type", "tank-names")
+    assert got.lines == ["tank-names@s\tsnapshot"]
+    one = run("zfs", "list", "-H", "-o", "name", "-d", folder, "tank-names@s")
+    assert one.lines == ["tank-names@s"]
+
+
+def test_columns_for_space_and_all(run, pools):
+    folder = pools("names").dir
+    space = run("zfs", "list", "-o", "space", "-d", folder, "tank-names")
+    assert space.lines[0].split() == ["NAME", "AVAIL", "USED", "USEDSNAP", "USEDDS", "USEDREFRESERV", "USEDCHILD"]
+    every = run("zfs", "list", "-o", "all", "-d", folder, "tank-names")
+    assert {"RECSIZE", "MOUNTPOINT", "LREFER"} <= set(every.lines[0].split())
+
+
+def test_dates_stand_left_and_numbers_right(run, pools):
+    result = run("zfs", "list", "-o", "name,creation,used,compression", "-d", pools("names").dir, "tank-names")
+    header, row = result.lines
+    assert header.index("CREATION") == row.index(row.split()[1])
+    assert row[: header.index("USED") + 4].endswith(row.split()[-2])
+    assert header.index("COMPRESS") == row.rindex(row.split()[-1])
+
+
+def test_what_has_no_value_comes_last_either_way(run, pools):
+    words = ["zfs", "list", "-Hp", "-d", pools("classes").dir, "-r", "-o", "volsize"]
+    for option in ("-s", "-S"):
+        values = run(*words, option, "volsize", "tank-classes").lines
+        assert "-" in values and "-" not in values[: values.index("-")]
+        assert set(values[values.index("-") :]) == {"-"}
+
+
+def test_one_name_that_is_not_there_does_not_hide_the_others(run, pools):
+    result = run("zfs", "list", "-Ho", "name", "-d", pools("names").dir, "tank-names/nope", "tank-names/rm")
+    assert result.status == 1 and result.err.count("\n") == 1
+    assert result.lines == ["tank-names/rm"]
+
+
+def test_a_pool_by_its_guid(run, pools):
+    pool = pools("names")
+    guid = pool.manifest["properties"]["guid"]
+    assert run("zfs", "list", "-Ho", "name", "-d", pool.dir, f"{guid}/rm").lines == ["tank-names/rm"]
+    assert run("ls", "-d", pool.dir, f"{guid}/rm:/").status == 0
+
+
+def test_space_and_quotas_by_user(run, pools):
+    words = ["zfs", "get", "-Hp", "-o", "value,source", "-d", pools("names").dir]
+    values = run(*words, "userquota@1000,userused@4711,userquota@4711", "tank-names/quota").lines
+    assert values == [f"{5 << 20}\tlocal", "0\tlocal", "0\tlocal"]
+    assert run(*words, "userused@root", "tank-names/quota").status == 2

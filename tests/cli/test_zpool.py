@@ -94,3 +94,135 @@ def test_txgs_can_be_opened(run, pools):
     for txg in (intact[0], intact[-1]):
         result = run("zpool", "status", "-j", "--json-int", "-d", pool.dir, "-T", txg, "tank-rewind")
         assert json.loads(result.out)["pools"]["tank-rewind"]["txg"] == txg
+
+
+def lines_of(text):
+    """Lines of a table without what depends on where devices are, and on what an import for writing allocates."""
+    return [re.sub(r"/dev/ub/(d\d)", r"\1", line).rstrip() for line in text.splitlines() if line.strip()]
+
+
+def test_list_is_laid_out_as_openzfs_does(run, pools):
+    """The header's columns have OpenZFS's widths: numbers at least five wide, HEALTH eight, flush right."""
+    expected = lines_of(pools("classes").manifest["list"])[0].split("NAME")[1].lstrip()
+    result = run("zpool", "list", "-d", pools("classes").dir)
+    assert result.lines[0].split("NAME")[1].lstrip() == expected
+    assert result.lines[1].endswith("1.00x    ONLINE  -")
+    verbose = run("zpool", "list", "-v", "-d", pools("classes").dir)
+    assert [line.split()[0].removesuffix(".img") for line in verbose.lines] == [
+        line.split()[0] for line in lines_of(pools("classes").manifest["list"])
+    ]
+    log = next(line for line in verbose.lines if "d2.img" in line)
+    assert log.split()[1] == "64M" and log.endswith("ONLINE")
+
+
+def test_vdevs_by_guid_and_path(run, pools):
+    pool = pools("names")
+    paths = run("zpool", "status", "-P", "-d", pool.dir)
+    assert f"  {pool.images[0]} " in paths.out
+    guids = re.findall(r"^\t +(\d+)  ONLINE", run("zpool", "status", "-g", "-d", pool.dir).out, re.M)
+    assert guids and all(int(guid) > 1 << 32 for guid in guids)
+    assert str(pool.images[0]) in run("zpool", "list", "-vHP", "-d", pool.dir).out
+
+
+def test_status_as_json(run, pools, tmp_path):
+    folder = pools("classes").copy(tmp_path / "pool")
+    (folder / "d1.img").unlink()
+    words = ("zpool", "status", "-d", folder, "-j")
+    found = json.loads(run(*words).out)["pools"]["tank-classes"]
+    assert found["state"] == "DEGRADED" and found["msgid"] == "ZFS-8000-2Q" and found["error_count"] == "0"
+    assert {"special", "logs", "l2cache", "spares"} <= set(found)
+    mirror = found["vdevs"]["tank-classes"]["vdevs"]["mirror-0"]
+    assert (mirror["vdev_type"], mirror["class"], mirror["total_space"]) == ("mirror", "normal", "80M")
+    gone = mirror["vdevs"]["d1"]
+    assert gone["state"] == "UNAVAIL" and "phys_space" not in gone and gone["path"] == "/dev/ub/d1"
+    exact = json.loads(run(*words, "--json-int").out)["pools"]["tank-classes"]
+    assert exact["vdevs"]["tank-classes"]["vdevs"]["mirror-0"]["total_space"] == 80 << 20
+    flat = json.loads(run(*words, "--json-flat-vdevs", "--json-pool-key-guid").out)["pools"]
+    ((guid, pool),) = flat.items()
+    assert guid == pool["pool_guid"] and pool["vdevs"]["d0.img"]["parent"] == "mirror-0"
+
+
+def test_status_of_troubled_vdevs_only(run, pools, tmp_path):
+    folder = pools("damaged").copy(tmp_path / "pool")
+    (folder / "d1.img").unlink()
+    rows = run("zpool", "status", "-e", "-d", folder, "tank-damaged").out
+    assert "raidz2-0" in rows and "  d1 " in rows and "d0.img" not in rows
+    assert run("zpool", "status", "-x", "-d", folder, "tank-damaged").out.startswith("  pool: ")
+    healthy = run("zpool", "status", "-x", "-d", pools("names").dir, "tank-names")
+    assert healthy.out == "pool 'tank-names' is healthy\n"
+    assert run("zpool", "status", "-x", "-d", pools("names").dir).out == "all pools are healthy\n"
+
+
+def test_json_numbers_are_for_people_unless_exact(run, pools):
+    pool = pools("names")
+    size = int(pool.manifest["properties"]["size"])
+    for words, value in (((), f"{size >> 20}M"), (("-p",), str(size)), (("--json-int",), size)):
+        for command in (("list", "-o", "name,size"), ("get", "size")):
+            document = json.loads(run("zpool", *command, "-j", *words, "-d", pool.dir).out)["pools"]["tank-names"]
+            assert document["properties"]["size"]["value"] == value
+            assert document["type"] == "POOL" and document["zpl_version"] in ("5", 5)
+
+
+def test_list_with_vdevs_as_json(run, pools):
+    document = json.loads(run("zpool", "list", "-vj", "-d", pools("classes").dir).out)["pools"]["tank-classes"]
+    leaf = document["vdevs"]["mirror-0"]["vdevs"]["d0.img"]
+    assert leaf["properties"]["size"]["value"] == "96M" and document["logs"]["d2.img"]["class"] == "log"
+
+
+def test_one_pool_that_is_not_there_does_not_hide_the_others(run, pools):
+    result = run("zpool", "status", "-d", pools("names").dir, "nosuch", "tank-names")
+    assert result.status == 1 and result.err.count("\n") == 1 and "  pool: tank-names" in result.out
+
+
+def test_properties_in_openzfs_order(run, pools):
+    names = run("zpool", "get", "-Ho", "property", "-d", pools("names").dir, "all").lines
+    assert names[:5] == ["size", "capacity", "altroot", "health", "guid"]
+    assert run("zpool", "get", "-Ho", "property", "-d", pools("names").dir, "frag,cap").lines == [
+        "fragmentation", "capacity",
+    ]  # fmt: skip
+
+
+def test_a_pool_that_cannot_be_opened_is_shown_by_its_labels(run, pools, tmp_path):
+    folder = pools("damaged").copy(tmp_path / "pool")
+    for name in ("d0.img", "d3.img", "d5.img"):
+        (folder / name).unlink()
+    out = run("zpool", "import", "-d", folder).out
+    assert re.search(r"^\t  raidz2-0 +UNAVAIL  insufficient replicas$", out, re.M)
+    assert re.search(r"^\t    d0 +UNAVAIL  cannot open$", out, re.M)
+    assert re.search(r"^\t    d1 +ONLINE$", out, re.M)
+    every = run("zpool", "import", "-a", "-d", folder, "-d", pools("names").dir)
+    assert every.status == 1 and every.err.count("\n") == 1 and "  pool: tank-names" in every.out
+
+
+def test_destroyed_pools_are_listed_only_when_asked_for(run, pools, tmp_path):
+    from uberblock.pool.device.file import FileDevice
+    from uberblock.pool.ondisk import label
+
+    folder = pools("rewind").copy(tmp_path / "pool")
+    image = next(folder.glob("*.img"))
+    device = FileDevice(image)
+    with image.open("r+b") as writer:
+        for index in range(4):
+            at = label.offset(device.size, index)
+            config = label.decode(device.read(at, label.RING_OFFSET), at).config
+            config["state"] = label.STATE_DESTROYED
+            writer.seek(at + label.CONFIG_OFFSET)
+            writer.write(label.encode_config(config, at))
+    device.close()
+    assert run("zpool", "import", "-d", folder).status == 1
+    listed = run("zpool", "import", "-D", "-d", folder)
+    assert listed.status == 0 and "state: ONLINE (DESTROYED)" in listed.out
+    assert run("zpool", "list", "-d", folder).out == "no pools available\n"
+    assert run("zpool", "status", "-d", folder, "tank-rewind").status == 0
+
+
+def test_every_txg_that_is_called_intact_opens(run, pools):
+    for kind in ("rewind", "names", "version28"):
+        folder = pools(kind).dir
+        document = json.loads(run("zpool", "import", "--txgs", "-j", "-d", folder).out)
+        ((name, txgs),) = document["pools"].items()
+        assert txgs
+        for txg in txgs:
+            opened = run("zfs", "list", "-r", "-d", folder, "-T", txg["txg"], name)
+            assert (opened.status == 0) >= txg["intact"]
+            assert txg["intact"] or txg["problem"]
