@@ -25,8 +25,8 @@ CHUNK_UNITS_SHIFT = 25
 MAX_CHUNKS = 1 << 22
 #: More windows would take longer than anyone waits.
 MAX_WINDOWS = 1 << 12
-#: A range in more chunks than this is no block's: the largest, with all its parity, is 64 MiB, the smallest chunk 1.
-MAX_PIECES = 128
+#: A range in more chunks than this is no block's: the largest, with all its parity, is 64 MiB, a chunk 512 KiB or more.
+MAX_PIECES = 256
 
 AWAY = -1  # in another window
 UNUSED = -2  # in no window: never used

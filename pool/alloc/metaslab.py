@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, LimitError
 from .ranges import RangeSet
 
-MIN_SHIFT, MAX_SHIFT = 20, 44
-MAX_METASLABS = 1 << 20
+MIN_SHIFT, MAX_SHIFT = 17, 44  # the smallest: a block of 128 KiB, in pools of 2006
+MAX_METASLABS = 1 << 18  # OpenZFS makes no more than half as many
 
 #: Choosing a size for a new vdev: about 200 metaslabs of 512 MiB, within these bounds.
 DEFAULT_SHIFT = 29

@@ -19,9 +19,8 @@ from ..alloc.bitmap import BitMap
 from ..alloc.logspacemap import SHIFT as LOG_SHIFT
 from ..alloc.ranges import sweep
 from ..errors import PoolError
-from ..ondisk import spacemap as ondisk_spacemap
 from .findings import Segments
-from .metaslabs import VdevMaps, log_objects, map_batches
+from .metaslabs import VdevMaps, log_objects, map_batches, read_header
 from .obsolete import Mapped
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ class AllocationMaps:
                 found = spacemap.changes(entries, maps.top.ashift, start, size, **where)
                 total += spacemap.net(found)
                 self._enter(result, maps.top.id, *found, complaints)
-            dnode = self._mos.dnode(number)
-            says = ondisk_spacemap.decode_header(dnode.bonus, dnode.order).alloc
+            says = read_header(self._mos, number).alloc
         except PoolError as error:
             if complaints is not None:
                 complaints.unreadable(f"space map {number} of {maps.top.name}", error)

@@ -1,4 +1,4 @@
-"""Looking at all blocks of a pool: how many there are of each kind, whether the space maps agree, whether all are readable.
+"""Looking at all blocks of a pool: how many there are, whether the space maps agree, whether all can be read.
 
 Everything the pool refers to is walked once for each window of the address space that fits into memory; small pools
 have one window. A block is counted (and read) in the window its first address lies in, and takes its ranges from the
@@ -47,7 +47,7 @@ WINDOW_UNITS_SHARED = 1 << 30
 BATCH = 1 << 13
 READ_BYTES = 8 << 20
 READ_BLOCKS = 2048
-#: Blocks that cannot be read, and parts of the pool, that are kept by name.
+#: Blocks that cannot be read, and parts of the pool that cannot, that are kept by name.
 NAMED_MAX = 10_000
 #: Blocks named for each range that is used wrongly.
 USERS_MAX = 8
@@ -98,7 +98,6 @@ class BlockReport:
     imprecise: dict[int, int] = field(default_factory=dict)  # of the other removed vdevs: bytes that differ
     notes: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    unreadable_count: int = 0
     bad: list[BadBlock] = field(default_factory=list)
     bad_by_status: Counter[int] = field(default_factory=Counter)
     windows: int = 0
@@ -118,7 +117,7 @@ class BlockReport:
     @property
     def readable(self) -> bool:
         """Everything that was to be read could be."""
-        return not self.unreadable_count and not self.bad_by_status
+        return not self.unreadable and not self.bad_by_status
 
     @property
     def balanced(self) -> bool:
@@ -186,14 +185,16 @@ class BlockCheck:
         report.windows = len(windows)
         report.over, report.over_count = self._shared.over, self._shared.over_count
         report.under, report.under_count = self._shared.under, self._shared.under_count
-        report.unreadable, report.unreadable_count = self._unreadable, len(self._told)
         if report.compared:
             report.checkpoint_bytes, report.removing_bytes = ledger.checkpoint_bytes, ledger.removing_bytes
             report.notes += ledger.notes
-            report.allocated = sum(one.allocated for one in self._spa.space.vdevs)
+            try:
+                report.allocated = sum(one.allocated for one in self._spa.space.vdevs)
+            except PoolError as error:
+                self._note_unreadable("sums of the space maps", error)
             self._mappings()
             self._name_users()
-        report.seconds = time.monotonic() - started
+        report.unreadable, report.seconds = self._unreadable, time.monotonic() - started
         return report
 
     def _windows(self) -> list[I64Array]:
@@ -270,7 +271,7 @@ class BlockCheck:
         if self._read == "none" or batch.kind not in (Kind.TREE, Kind.LOG_DATA):
             return np.zeros(len(batch), dtype=bool)
         kind = blkptr.object_type(batch.bps).astype(np.intp)
-        result = ~blkptr.is_embedded(batch.bps) & (kind != ObjectType.INTENT_LOG)
+        result: BoolArray = ~blkptr.is_embedded(batch.bps) & (kind != ObjectType.INTENT_LOG)
         if self._read == "metadata":
             result &= METADATA[kind] | (blkptr.level(batch.bps) > 0)
         return result
@@ -300,7 +301,6 @@ class BlockCheck:
                     self.report.imprecise[number] = sum(abs(one.found - one.counted) for one in found)
             except PoolError as error:
                 self._note_unreadable(f"obsolete counts of {mapped.vdev.name}", error)
-                self.report.unreadable_count = len(self._told)
 
     def _name_users(self) -> None:
         """Walk once more, to name the blocks whose ranges are used wrongly."""
@@ -364,9 +364,9 @@ class _Reader:
     def __enter__(self) -> _Reader:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for _, _, future in self._pending:
-            future.cancel()
+    def __exit__(self, *reason: object) -> None:
+        for item in self._pending:
+            item[2].cancel()
         self._workers.shutdown()
 
     def read(self, batch: References, rows: I64Array) -> None:

@@ -22,12 +22,11 @@ from ..alloc.bitmap import BitMap, I64Array, Ranges
 from ..alloc.metaslab import MAX_SHIFT, MIN_SHIFT
 from ..alloc.ranges import RangeSet
 from ..errors import PoolError
-from ..ondisk import spacemap as ondisk_spacemap
 from ..vdev.indirect import MAX_CHAIN, IndirectVdev
 from ..vdev.vdev import Vdev
 from .allocation import AllocationMaps, Complaints
 from .findings import Fault, Segments
-from .metaslabs import VdevMaps, holds_data
+from .metaslabs import VdevMaps, holds_data, read_header
 from .obsolete import Mapped
 from .references import Unreadable
 from .removal import STATE_SCANNING, load_mapping, mapping_header
@@ -86,8 +85,7 @@ class Ledger:
         if not maps.checkpoint_map:
             return 0
         try:
-            dnode = self._spa.mos.dnode(maps.checkpoint_map)
-            return -ondisk_spacemap.decode_header(dnode.bonus, dnode.order).alloc
+            return -read_header(self._spa.mos, maps.checkpoint_map).alloc
         except PoolError as error:
             self._complaints.unreadable(f"the checkpoint's space map of {maps.top.name}", error)
             return 0

@@ -20,7 +20,7 @@ from ..alloc.metaslab import Geometry, Metaslab, geometry
 from ..alloc.ranges import RangeSet
 from ..dmu.objset import Objset
 from ..dsl.mosobj import entries, numbers
-from ..errors import CorruptError
+from ..errors import CorruptError, LimitError
 from ..ondisk import spacemap as ondisk_spacemap
 from ..ondisk.spacemap import SpaceMapHeader
 from ..vdev.vdev import Vdev
@@ -31,6 +31,8 @@ VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
 UNFLUSHED_TXGS = "com.delphix:ms_unflushed_phys_txgs"
 CHECKPOINT_MAP = "com.delphix:pool_checkpoint_sm"
 
+#: In all log space maps; OpenZFS writes them back to the metaslabs' own long before.
+MAX_LOG_WORDS = 1 << 28
 #: Words of a space map that ``map_batches`` reads at a time.
 BATCH_WORDS = 1 << 15
 
@@ -76,6 +78,16 @@ def read_map(mos: Objset, number: int) -> tuple[SpaceMapHeader, NDArray[Any]]:
     return header, ondisk_spacemap.decode(words.astype("<u8").tobytes())
 
 
+def read_header(mos: Objset, number: int) -> SpaceMapHeader:
+    """The header of a space map object.
+
+    Raises:
+        CorruptError: it makes no sense.
+    """
+    dnode = mos.dnode(number)
+    return ondisk_spacemap.decode_header(dnode.bonus, dnode.order)
+
+
 def map_batches(mos: Objset, number: int) -> Iterator[NDArray[Any]]:
     """The entries of a space map object as ``read_map`` gives them, some blocks at a time, so that memory does not
     grow with the map. (No entry lies in two blocks. Their ``txg`` is not known where a batch begins.)
@@ -83,7 +95,7 @@ def map_batches(mos: Objset, number: int) -> Iterator[NDArray[Any]]:
     Raises: as ``read_map``.
     """
     dnode = mos.dnode(number)
-    header = ondisk_spacemap.decode_header(dnode.bonus, dnode.order)
+    header = read_header(mos, number)
     count, per_block = header.length // ondisk_spacemap.WORD, dnode.datablksz // ondisk_spacemap.WORD
     step = max(1, BATCH_WORDS // per_block) * per_block
     for first in range(0, count, step):
@@ -133,6 +145,21 @@ def log_objects(mos: Objset, directory: Directory) -> list[tuple[int, int]]:
     return sorted(found.items())
 
 
+def log_batches(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(txg, entries) of all log space maps, in the order of txgs, some blocks at a time.
+
+    Raises:
+        CorruptError: a log is not named after a txg, or makes no sense. LimitError: more than any pool has.
+    """
+    total = 0
+    for txg, number in log_objects(mos, directory):
+        total += read_header(mos, number).length // ondisk_spacemap.WORD
+        if total > MAX_LOG_WORDS:
+            raise LimitError("the log space maps are too long", words=total)
+        for found in map_batches(mos, number):
+            yield txg, found
+
+
 def logs(mos: Objset, directory: Directory) -> Iterator[tuple[int, NDArray[Any]]]:
     """(txg, entries) of every log space map, in the order of txgs.
 
@@ -171,8 +198,10 @@ class VdevMaps:
     @property
     def in_use(self) -> NDArray[np.bool_]:
         """Which metaslabs anything was ever allocated in."""
-        result = np.array(self.objects, dtype=np.uint64) != 0
-        return result if self.unflushed is None else result | (self.unflushed.txgs != 0)
+        result: NDArray[np.bool_] = np.array(self.objects, dtype=np.uint64) != 0
+        if self.unflushed is not None:
+            result |= self.unflushed.txgs != 0
+        return result
 
     def _array(self, number: int) -> NDArray[np.uint64]:
         """An object with one word for each metaslab; words it does not have are 0."""

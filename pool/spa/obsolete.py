@@ -21,13 +21,12 @@ from ..errors import CorruptError
 from ..ondisk import blkptr
 from ..ondisk import spacemap as ondisk_spacemap
 from ..vdev.indirect import IndirectVdev
-from .metaslabs import map_batches, numbers_of_zap
+from .metaslabs import VDEV_ZAP_TOP, map_batches, numbers_of_zap
 from .mos import Directory
 from .removal import mapping_header
 
 U64Array = NDArray[np.uint64]
 
-VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
 OBSOLETE_MAP = "com.delphix:indirect_obsolete_sm"
 PRECISE = "com.delphix:obsolete_counts_are_precise"
 CONDENSING = "com.delphix:condensing_indirect"
@@ -125,7 +124,7 @@ class Mapped:
         per_block = dnode.datablksz // COUNT_SIZE
         blocks = -(-len(result) // per_block)
         if blocks > dnode.maxblkid + 1:
-            raise CorruptError("the counts of a removed vdev are fewer than its mapping has entries", object=dnode.number)
+            raise CorruptError("a removed vdev has fewer counts than its mapping has entries", object=dnode.number)
         at = 0
         for data, order in dnode.blocks(range(blocks)):
             part = np.frombuffer(data, dtype=order + "u4")[: len(result) - at]

@@ -1,4 +1,4 @@
-"""Everything a pool refers to, in batches of block pointers: the MOS, all datasets, intent logs, what waits to be freed.
+"""Everything a pool refers to, in batches of block pointers: MOS, datasets, intent logs, what waits to be freed.
 
 A snapshot's and a clone's tree is walked from the snapshot before it on, since what is older belongs to that one too.
 Of intent logs the claimed blocks count, and those that are older than the txg a claim would happen in. What waits to
@@ -27,7 +27,7 @@ from ..ondisk import blkptr, bptree, objset, zil
 from ..ondisk import dsl as ondisk_dsl
 from ..ondisk.blkptr import BLKPTR, BpArray
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.zilrecord import CloneRange, Record, TxType, Sealed, Write
+from ..ondisk.zilrecord import CloneRange, Record, Sealed, TxType, Write
 from ..zil import chain
 from . import mos as metadata
 

@@ -198,7 +198,7 @@ class SharedBlocks:
     def _find(
         self, bps: BpArray, vdev: I64Array, offset: I64Array, dedup: BoolArray
     ) -> tuple[I64Array, BoolArray]:
-        """The row of each pointer, and whether it has one. A dedup table that was pruned may leave a block to the other."""
+        """The row of each pointer, and whether it has one. What a dedup table no longer has may be cloned."""
         assert self._space is not None
         cut = self._space.cut(vdev, offset, offset + 1)
         units = self._space.units(cut)[0]

@@ -16,29 +16,23 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..alloc.logspacemap import SHIFT as LOG_SHIFT
 from ..dsl.accounting import PoolSpace, slop_space
-from ..dsl.mosobj import entries, numbers
-from ..errors import CorruptError, LimitError
-from ..ondisk import blkptr, spacemap
+from ..dsl.mosobj import entries
+from ..errors import CorruptError
+from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from ..vdev.tree import VdevTree
 from ..vdev.vdev import Vdev
-from . import mos as metadata
 from .dedup import dedup_totals
+from .metaslabs import VDEV_ZAP_TOP, VdevMaps, holds_data, log_batches, read_header
 
 if TYPE_CHECKING:
     from ..dmu.zap import ZapEntry
     from .spa import Spa
 
-VDEV_ZAP_TOP = "com.delphix:vdev_zap_top"
 ALLOCATION_BIAS = "org.zfsonlinux:allocation_bias"
-UNFLUSHED_TXGS = "com.delphix:ms_unflushed_phys_txgs"
-CHECKPOINT_MAP = "com.delphix:pool_checkpoint_sm"
 
-MAX_METASLABS = 1 << 18  # OpenZFS makes no more than half as many
-MIN_METASLAB_SHIFT, MAX_METASLAB_SHIFT = 12, 40  # 19 in pools of 2006
-MAX_LOG_WORDS = 1 << 25  # in all log space maps
-LOG_SHIFT = 9
 EMBEDDED_LOG_METASLABS = 64  # vdevs with more set one metaslab aside for the intent log
 DEFLATE_BLOCK = 128 << 10  # the block size by which overhead of parity is charged
 
@@ -84,9 +78,13 @@ class Space:
         Raises:
             CorruptError and others: their space maps cannot be read.
         """
-        maps = {top.id: _Maps(self._spa, top) for top in self._spa.tree.tops if _holds_data(top)}
-        _add_logs(self._spa, maps)
-        return [one.result() for one in maps.values()]
+        spa = self._spa
+        sums = {top.id: _Sums(spa, top) for top in spa.tree.tops if holds_data(top)}
+        for txg, found in log_batches(spa.mos, spa.directory):
+            for vdev in np.unique(found["vdev"]).tolist():
+                if vdev in sums:
+                    sums[vdev].add_log(txg, found[found["vdev"] == vdev])
+        return [one.result() for one in sums.values()]
 
     @property
     def _counted(self) -> list[VdevSpace]:
@@ -187,100 +185,55 @@ def allocation_class(spa: Spa, top: Vdev) -> Class:
     return {b"special": SPECIAL, b"dedup": DEDUP}.get(bias, NORMAL)
 
 
-def _holds_data(top: Vdev) -> bool:
-    return top.type not in ("hole", "missing", "indirect") and bool(top.config.get("metaslab_array"))
-
-
-class _Maps:
-    """The space maps of one top-level vdev."""
+class _Sums:
+    """Sums over the metaslabs of one top-level vdev."""
 
     def __init__(self, spa: Spa, top: Vdev) -> None:
-        self.top = top
-        shift = top.config.get("metaslab_shift")
-        number = top.config.get("metaslab_array")
-        if not isinstance(shift, int) or not MIN_METASLAB_SHIFT <= shift <= MAX_METASLAB_SHIFT:
-            raise CorruptError("a vdev's metaslab_shift is impossible", vdev=top.name, shift=shift)
-        count = top.asize >> shift
-        if count > MAX_METASLABS or not isinstance(number, int):
-            raise CorruptError("a vdev has an impossible number of metaslabs", vdev=top.name, count=count)
-        self.shift, self.count = shift, count
-        self.spa = spa
-        self.alloc = np.zeros(count, dtype=np.int64)
-        self.zap = {
-            name: entry.values[0]
-            for name, entry in top_zap(spa, top).items()
-            if entry.integer_size == 8 and len(entry.values) == 1
-        }
-        array = spa.mos.dnode(number)
-        have = min(count, array.size // 8)
-        self.objects = metadata.words(array, have).tolist()
-        self.percents: list[int | None] = []
-        for place, obj in enumerate(self.objects):
+        self._spa = spa
+        self.maps = VdevMaps(spa.mos, top)
+        self._alloc = np.zeros(len(self.maps.geometry), dtype=np.int64)
+        self._percents: list[int | None] = []
+        for place, obj in enumerate(self.maps.objects):
             if obj:
-                dnode = spa.mos.dnode(obj)
-                header = spacemap.decode_header(dnode.bonus, dnode.order)
-                self.alloc[place] = header.alloc
-                self.percents.append(_fragmentation(header.histogram, top.ashift))
+                header = read_header(spa.mos, obj)
+                self._alloc[place] = header.alloc
+                self._percents.append(_fragmentation(header.histogram, top.ashift))
             else:
-                self.percents.append(0)
-        self.percents += [0] * (count - have)
-        self.unflushed = self._unflushed()
-
-    def _unflushed(self) -> NDArray[np.uint64] | None:
-        number = self.zap.get(UNFLUSHED_TXGS, 0)
-        if not number:
-            return None
-        dnode = self.spa.mos.dnode(number)
-        have = min(self.count, dnode.size // 8)
-        result = np.zeros(self.count, dtype=np.uint64)
-        result[:have] = metadata.words(dnode, have)
-        return result
+                self._percents.append(0)
 
     def add_log(self, txg: int, entries: NDArray[np.void]) -> None:
-        """Take the entries of one log that belong to this vdev."""
-        if self.unflushed is None:
+        """Take entries of one log that belong to this vdev."""
+        unflushed, geometry = self.maps.unflushed, self.maps.geometry
+        if unflushed is None:
             return
-        place = (entries["offset"] << np.uint64(LOG_SHIFT) >> np.uint64(self.shift)).astype(np.int64)
-        good = place < self.count
-        place, run = place[good], entries["run"][good].astype(np.int64) << LOG_SHIFT
-        run = np.where(entries["free"][good] != 0, -run, run)
-        waiting = self.unflushed[place]
-        use = (waiting != 0) & (waiting <= txg)
-        np.add.at(self.alloc, place[use], run[use])
+        starts = entries["offset"] << np.uint64(LOG_SHIFT)
+        inside = starts < np.uint64(len(geometry) << geometry.shift)
+        starts, entries = starts[inside], entries[inside]
+        use = unflushed.counts(txg, starts)
+        run = entries["run"][use].astype(np.int64) << LOG_SHIFT
+        run = np.where(entries["free"][use] != 0, -run, run)
+        np.add.at(self._alloc, (starts[use] >> np.uint64(geometry.shift)).astype(np.int64), run)
 
     def result(self) -> VdevSpace:
-        top = self.top
-        known = [percent for percent in self.percents if percent is not None]
-        enough = len(known) > self.count // 2
-        sizes = _metaslab_sizes(top, self.shift, self.count)
+        """The figures, once all logs have been taken."""
+        top, sizes = self.maps.top, self.maps.geometry.sizes
+        known = [percent for percent in self._percents if percent is not None]
+        enough = len(known) > len(sizes) // 2
         return VdevSpace(
             vdev=top,
-            cls=allocation_class(self.spa, top),
+            cls=allocation_class(self._spa, top),
             size=int(sizes.sum()),
-            allocated=int(self.alloc.sum()),
+            allocated=int(self._alloc.sum()),
             fragmentation=sum(known) // len(known) if enough else None,
-            deflate=deflate_ratio(self.spa.tree, top),
+            deflate=deflate_ratio(self._spa.tree, top),
             checkpoint=self._checkpoint(),
-            metaslabs=self.count,
-            metaslab_size=int(sizes.min()) if self.count else 0,
+            metaslabs=len(sizes),
+            metaslab_size=int(sizes.min()) if len(sizes) else 0,
         )
 
     def _checkpoint(self) -> int:
-        number = self.zap.get(CHECKPOINT_MAP, 0)
-        if not number:
-            return 0
-        dnode = self.spa.mos.dnode(number)
-        return -spacemap.decode_header(dnode.bonus, dnode.order).alloc
-
-
-def _metaslab_sizes(top: Vdev, shift: int, count: int) -> NDArray[np.int64]:
-    """Usable bytes of each metaslab: of draid whole rows only, from the first that begins in it."""
-    sizes = np.full(count, 1 << shift, dtype=np.int64)
-    if top.type == "draid":
-        row = top.stripe()
-        skipped = -(np.arange(count, dtype=np.int64) << shift) % row
-        sizes = (sizes - skipped) // row * row
-    return sizes
+        number = self.maps.checkpoint_map
+        return -read_header(self._spa.mos, number).alloc if number else 0
 
 
 def _fragmentation(histogram: tuple[int, ...], ashift: int) -> int | None:
@@ -293,31 +246,6 @@ def _fragmentation(histogram: tuple[int, ...], ashift: int) -> int | None:
         total += space
         weighted += space * FRAGMENTATION[min(ashift - 9 + bucket, len(FRAGMENTATION) - 1)]
     return weighted // total if total else 0
-
-
-def _add_logs(spa: Spa, maps: dict[int, _Maps]) -> None:
-    """Apply the log space maps."""
-    number = spa.directory.number(metadata.LOG_SPACEMAP_ZAP, 0)
-    if not number:
-        return
-    logs = {}
-    for name, obj in numbers(spa.mos, number, "the log space maps").items():
-        try:
-            logs[int(name, 16)] = obj
-        except ValueError:
-            raise CorruptError("a log space map's name is no txg", name=name) from None
-    total = 0
-    for txg, obj in sorted(logs.items()):
-        dnode = spa.mos.dnode(obj)
-        header = spacemap.decode_header(dnode.bonus, dnode.order)
-        count = header.length // spacemap.WORD
-        total += count
-        if total > MAX_LOG_WORDS:
-            raise LimitError("the log space maps are too long", words=total)
-        found = spacemap.decode(metadata.words(dnode, count).astype("<u8").tobytes())
-        for vdev in np.unique(found["vdev"]).tolist():
-            if vdev in maps:
-                maps[vdev].add_log(txg, found[found["vdev"] == vdev])
 
 
 def deflate_ratio(tree: VdevTree, top: Vdev) -> int:
