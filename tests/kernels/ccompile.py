@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "kernels"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
-SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def tool(name: str) -> str:
