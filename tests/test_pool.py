@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import io
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
 import uberblock.pool as zfs
 from uberblock.pool.errors import (
@@ -148,3 +154,90 @@ def test_keys(pools) -> None:
             pool.load_key(root, raw=b"short")
     with pytest.raises(AuthenticationError):
         zfs.import_pool(search=golden.dir, keys={root: "0" * 64})
+
+
+def test_a_closed_pool_says_so(pools) -> None:
+    with zfs.import_pool(search=pools("rewind").dir) as pool:
+        fs = pool.fs(pool.name)
+        path = next(entry.path for entry in fs.scandir("/") if entry.is_file())
+        file = fs.open(path)
+    assert repr(pool) == "<Pool tank-rewind closed>" and "closed" in pool._repr_html_()
+    for ask in (pool.status, pool.txgs, pool.verify, pool.history, pool.properties, lambda: pool.get("size")):
+        with pytest.raises(UsageError, match="'tank-rewind' is closed"):
+            ask()
+    with pytest.raises(UsageError, match="closed"):
+        next(pool.datasets())
+    with pytest.raises(OSError, match="closed"):
+        file.read()
+    pool.close()
+
+
+def test_what_is_open_cannot_be_pickled_or_copied(pools) -> None:
+    with zfs.import_pool(search=pools("rewind").dir) as pool:
+        fs = pool.fs(pool.name)
+        path = next(entry.path for entry in fs.scandir("/") if entry.is_file())
+        for thing in (pool, pool.dataset(pool.name), fs, fs.open(path)):
+            with pytest.raises(TypeError, match=r"open the pool|open it"):
+                pickle.dumps(thing)
+            with pytest.raises(TypeError, match="cannot be pickled"):
+                copy.copy(thing)
+
+
+def test_errors_survive_pickling() -> None:
+    error = pickle.loads(pickle.dumps(NotFoundError("gone", "look elsewhere", path="/x")))
+    assert str(error) == "gone (path /x); look elsewhere" and isinstance(error, NotFoundError)
+
+
+def test_what_things_are_called(pools) -> None:
+    golden = pools("mirror")
+    (found,) = zfs.find_pools(golden.dir)
+    assert repr(found).startswith("<Candidate tank ") and "EXPORTED, 2 devices" in repr(found)
+    with zfs.import_pool(search=golden.dir) as pool:
+        assert repr(pool.status()) == "<Status of tank: ONLINE, nothing wrong>"
+        assert repr(pool.tree) == "<VdevTree ['mirror-0'] ONLINE>"
+        volume = next(d for d in pool.datasets(types=["volume"]))
+        assert repr(volume.open()) == f"<ObjectFile {volume.name!r} {volume.size} bytes>"
+        assert pool.dataset("tank/home") == pool.dataset("tank/home") != pool.dataset("tank/a")
+        assert len({pool.dataset("tank/home"), pool.dataset("tank/home")}) == 1
+        assert pool.dataset(f"{pool.guid}/home").name == "tank/home"
+
+
+def test_in_a_notebook(pools) -> None:
+    with zfs.import_pool(search=pools("mirror").images[0]) as pool:
+        html = pool._repr_html_()
+        assert "DEGRADED" in html and "mirror-0" in html and "<progress" in html and "cannot open" in html
+        pool.spa.config["name"] = "<script>"
+        assert "<script>" not in pool._repr_html_()
+
+
+def test_places_and_paths_of_any_kind(pools) -> None:
+    folder = pools("rewind").dir
+    for search in (folder, str(folder), bytes(folder), [bytes(folder)], iter([folder])):
+        with zfs.import_pool(search=search) as pool:
+            fs = pool.fs(pool.name)
+            path = next(entry.path for entry in fs.scandir("/") if entry.is_file())
+            content = fs.read_bytes(path)
+            assert fs.read_bytes(path.encode()) == fs.read_bytes(PurePosixPath(path)) == content
+            assert fs.open(path[1:]).read() == content
+            with pytest.raises(UsageError, match="TextIOWrapper"):
+                fs.open(path, "r")
+
+
+def test_files_are_io_objects(pools) -> None:
+    """Buffered and text layers, several threads, arrays of any type and shape."""
+    golden = pools("mirror")
+    tree = golden.manifest["datasets"]["tank/home"]["tree"]
+    path, entry = max(((p, e) for p, e in tree.items() if "sha256" in e), key=lambda pair: pair[1]["size"])
+    text = next(p for p, e in tree.items() if p.endswith(".txt") and e["size"] > 4096)
+    with zfs.import_pool(search=golden.dir) as pool:
+        fs = pool.fs("tank/home")
+        raw = fs.open(path)
+        assert raw.mode == "rb" and raw.name == path and path in repr(raw)
+        content = io.BufferedReader(fs.open(path)).read()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        with io.TextIOWrapper(io.BufferedReader(fs.open(text)), errors="replace") as lines:
+            assert "".join(lines) == fs.read_bytes(text).decode(errors="replace").replace("\r\n", "\n")
+        array = np.empty((2, len(content) // 16), np.float64)
+        assert raw.readinto(array) == array.nbytes and array.tobytes() == content[: array.nbytes]
+        with ThreadPoolExecutor(4) as executor:
+            assert set(executor.map(lambda _: fs.open(path).read() == content, range(8))) == {True}

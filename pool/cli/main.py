@@ -61,6 +61,8 @@ def _help() -> str:
 
 def dispatch(argv: Sequence[str]) -> int:
     """Run ``uberblock`` with these words; gives the exit status, lets errors through."""
+    if len(argv) > 1 and argv[0] == "help" and argv[1] in COMMANDS:
+        argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help(), end="")
         return 0 if argv else 2

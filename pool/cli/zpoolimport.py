@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.txgs:
         return _txgs(args)
-    if args.pool is None and not args.all:
+    if args.json or (args.pool is None and not args.all):
         return _list(args)
     printed = 0
 
@@ -72,6 +72,8 @@ def _nothing(args: argparse.Namespace) -> NotFoundError:
     kind = "destroyed pools" if args.destroyed else "pools available to import"
     places = search_path(args.search)
     shown = ", ".join(places[:4]) + (f" and {len(places) - 4} more" if len(places) > 4 else "")
+    if args.pool:
+        kind = f"pool {args.pool!r} among the {kind}"
     return NotFoundError(f"no {kind} in {shown or 'no place'}", "name folders, images or devices with -d")
 
 
@@ -83,13 +85,13 @@ def _found(args: argparse.Namespace) -> list[Candidate]:
 
 
 def _list(args: argparse.Namespace) -> int:
-    candidates = _found(args)
+    candidates = [c for c in _found(args) if args.pool in (None, c.name, str(c.guid))]
     reports = [_report(candidate, args) for candidate in candidates]
-    if args.json:
-        print_json("zpool import", {"pools": {str(r["guid"]): r for r in reports}})
-        return 0 if reports else 1
     if not reports:
         raise _nothing(args)
+    if args.json:
+        print_json("zpool import", {"pools": {str(r["guid"]): r for r in reports}})
+        return 0
     print("\n\n".join("\n".join(_lines(report)) for report in reports))
     return 0
 

@@ -286,7 +286,7 @@ class Keystore:
         if key.root not in self._users:
             root = self.root_of(directory)
             name = directory.name if root is None else root.name
-            raise KeyUnavailableError(f"{directory.name} is encrypted", f"load the key of {name}")
+            raise KeyUnavailableError(f"{directory.name} is encrypted", f"load the key of {name} (--key {name}=FILE)")
         if key.number not in self._blocks:
             try:
                 self._blocks[key.number] = key.unwrap(self._users[key.root])

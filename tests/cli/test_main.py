@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from uberblock.pool.cli.main import COMMANDS
+from uberblock.pool.cli.main import COMMANDS, dispatch
 
 
 def test_help_names_every_command(run):
@@ -50,6 +52,18 @@ BAD_USE = [
     (["zpool", "status", "-d", "{pool}", "-T", "1", "tank-rewind"], 1, "no uberblock of txg 1"),
     (["zpool", "status", "-d", "{pool}", "--checkpoint", "tank-rewind"], 1, "checkpoint"),
     (["zpool", "status", "-d", "{pool}", "--key", "nonsense", "tank-rewind"], 2, "DATASET=FILE"),
+    (["zpool", "status", "-Q"], 2, "-Q"),
+    (["zpool", "import", "-d", "{pool}", "tank-rewind", "newname"], 2, "newname"),
+    (["zpool", "status", "-d", "{pool}", "tank-rewind/x"], 2, "give the pool: tank-rewind"),
+    (["verify", "-d", "{pool}", "tank-rewind:/"], 2, "give the pool: tank-rewind"),
+    (["manifest", "-d", "{pool}", "tank-rewind:/"], 2, "a dataset or a snapshot"),
+    (["zfs", "get"], 2, "required: all|PROPERTY,..."),
+    (["zfs", "get", "-d", "{pool}", "all", "tank-rewind:/"], 2, "give the dataset: tank-rewind"),
+    (["zfs", "list", "-d", "1", "tank-rewind"], 2, "--depth"),
+    (["ls", "-d", "{pool}"], 2, "required"),
+    (["cp", "-d", "{pool}", "tank-rewind:/a", "tank-rewind:/b", "{empty}/nosuch"], 2, "no folder"),
+    (["zpool", "import", "-j", "-d", "{pool}", "nosuch"], 1, "no pool 'nosuch'"),
+    (["zpool", "import", "-D", "-d", "{pool}"], 1, "no destroyed pools"),
     (["zdb", "-l", "{empty}/nothing"], 1, "nothing"),
     (["zdb"], 2, "name of a pool"),
 ]
@@ -113,3 +127,47 @@ def test_nothing_is_ever_written(run, pools):
     for words in (["zpool", "status"], ["verify", "-q"], ["manifest", "-q"], ["zfs", "list"]):
         assert run(*words, "-d", image.parent, "tank-rewind").status == 0
     assert (image.read_bytes(), image.stat().st_mtime_ns) == before
+
+
+def test_help_of_a_command(run):
+    assert run("help", "zfs").out == run("zfs", "--help").out
+    assert run("help").status == run("--help").status == 0
+
+
+def test_help_shows_an_example():
+    """What a command is for, and one line to begin with."""
+    commands = ["ls", "cat", "cp", "manifest", "verify", "zfs list", "zfs get"]
+    commands += [f"zpool {word}" for word in ("import", "status", "list", "get", "history")]
+    for words in map(str.split, commands):
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
+            dispatch([*words, "--help"])
+        assert f"\n  uberblock {' '.join(words)} " in text.getvalue(), words
+
+
+def test_names_with_colons_are_names():
+    """Only a colon with a slash behind it, or at the very end, begins a path."""
+    from uberblock.pool.cli.access import pool_of
+    from uberblock.pool.vfs import is_path, parse_path
+
+    assert [pool_of(n) for n in ("a:b/c:d@e:f:/x", "a:b", "a:b:", "tank@s", "tank#m")] == ["a:b"] * 3 + ["tank"] * 2
+    assert not is_path("a:b/vm:1@x:y") and is_path("a:b/c:/x") and is_path("a:b/c:")
+    assert parse_path("a:b/c:d:/x:/y") == ("a:b/c:d", "/x:/y")
+
+
+def test_a_progress_bar_in_a_terminal(pools):
+    """Rate and time to go are shown on a terminal, and nothing of it where output is no terminal."""
+    import pty
+
+    words = [sys.executable, "-m", "uberblock.pool.cli.main", "verify", "-d", str(pools("names").dir), "tank-names"]
+    master, slave = pty.openpty()
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=slave, check=True, env=os.environ | {"TERM": "xterm"})
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+        while piece := os.read(master, 1 << 16):
+            shown += piece
+    os.close(master)
+    assert b"verifying tank-names" in shown and b"/s" in shown
+    assert b"verifying" not in done.stdout
+    assert subprocess.run(words, capture_output=True, check=True).stderr == b""
