@@ -2,7 +2,8 @@
 
 The pointer to block ``i`` of level L is entry ``i mod 2^epbs`` of block ``i >> epbs`` of level L+1; at the top it is
 in the dnode. An absent pointer (a hole) stands for a subtree of zeros. Every pointer is checked against its place
-before it is followed, so neither a wrong level nor a loop can come up.
+before it is followed, so that no wrong level can come up; and an indirect block has one place only, or else a tree of a
+few blocks could go through more of them than there are atoms.
 
 Source: OpenZFS, dnode.c (``dnode_next_offset``), dbuf.c.
 """
@@ -31,6 +32,8 @@ MAX_POINTERS = 1 << 20
 BATCH = 64
 #: Indirect blocks kept for each object.
 CACHE_BLOCKS = 8
+#: Indirect blocks of an object whose addresses are remembered.
+MET_BLOCKS = 1 << 16
 #: Subtrees a search may enter in vain before the tree is called corrupt: fill counts name the right one at once.
 MAX_MISSES = 4096
 
@@ -60,6 +63,7 @@ class BlockTree:
         self._phys = phys
         self._epbs = phys.indblkshift - BLKPTR_SHIFT
         self._cache: dict[tuple[int, int], _Pointers] = {}
+        self._met: dict[bytes, tuple[int, int]] = {}
         self._top_pointers: _Pointers | None = None
         self._lock = Lock()
 
@@ -126,7 +130,22 @@ class BlockTree:
         """Pointers to blocks of a level, with what is wrong with each."""
         size = self._phys.datablksz if level == 0 else 1 << self._phys.indblkshift
         codes = bpcheck.problems(bps, level=level, lsize=size, max_birth=self._objset.birth)
+        if level:
+            codes[bpcheck.repeated(bps) & (codes == 0)] = bpcheck.REPEATED
         return _Pointers(bps, codes if codes.any() else None)
+
+    def _meet(self, level: int, blkid: int, bp: BpArray) -> None:
+        """Make sure that an indirect block was not met in another place.
+
+        Raises:
+            CorruptError: it was.
+        """
+        address = bp["dva"][0].tobytes()
+        if self._met.setdefault(address, (level, blkid)) != (level, blkid):
+            raise self._misplaced(bpcheck.REPEATED, level, blkid)
+        if len(self._met) > MET_BLOCKS:
+            with self._lock:
+                self._met.pop(next(iter(self._met)), None)
 
     @property
     def _top(self) -> _Pointers:
@@ -141,6 +160,7 @@ class BlockTree:
         """The pointers in one indirect block, whose (checked) pointer is ``bp``; the last few blocks are kept."""
         found = self._cache.get((level, blkid))
         if found is None:
+            self._meet(level, blkid, bp)
             what = f"object {self._number} level {level} block {blkid}"
             data = self._objset.zio.read_one(bp, self._objset.keys, raw=self._objset.raw, what=what)
             found = self._decode(data, bp, level)
@@ -159,6 +179,8 @@ class BlockTree:
             result[missing[0]] = self.load(level, start + missing[0], parents[missing[0]])
         elif missing:
             bps = parents[missing]
+            for at, index in enumerate(missing):
+                self._meet(level, start + index, bps[at])
             blocks = self._objset.zio.read(bps, self._objset.keys, raw=self._objset.raw, errors="collect")
             for at, index in enumerate(missing):
                 if blocks.status[at]:

@@ -1,7 +1,8 @@
 """One object set, open for reading: the MOS, a file system, a volume.
 
 Objects are found through the metadnode, whose data blocks of 16 KiB each hold 32 dnode slots. Listing reads these
-blocks in batches and leaves out holes, however large the range of object numbers is.
+blocks in batches and leaves out holes, however large the range of object numbers is. Each has one place; where one is
+met again, the object set was forged, and listing ends.
 
 Source: OpenZFS, dmu_objset.c, dmu_object.c.
 """
@@ -24,6 +25,7 @@ from ..ondisk.dnode import MAX_OBJECT, SLOTS_PER_BLOCK, DnodeBlock, DnodePhys
 from ..zio.status import error_for
 from .blocktree import DamagedTree
 from .dnode import Dnode
+from .seen import SeenBlocks
 
 if TYPE_CHECKING:
     from ..zio.crypt import BlockKeys
@@ -175,6 +177,7 @@ class Objset:
 
         position = self.meta.next_data_block(first, damaged=out_of_reach)
         count = BATCH
+        seen = SeenBlocks() if self.meta.maxblkid >= BATCH else None
         while position is not None:
             count = min(count, below - position % below, self.meta.maxblkid + 1 - position)
             try:
@@ -188,6 +191,13 @@ class Objset:
                     continue
                 damaged(position * SLOTS_PER_BLOCK, SLOTS_PER_BLOCK, error)
             else:
+                if seen is not None and seen.add(bps[~blkptr.is_hole(bps)]).any():
+                    error = CorruptError("dnodes stand in several places", dataset=self.name or None)
+                    if damaged is None:
+                        raise error
+                    left = self.meta.maxblkid + 1 - position
+                    damaged(position * SLOTS_PER_BLOCK, left * SLOTS_PER_BLOCK, error)
+                    return
                 yield from self._batch(position, bps, damaged)
             position = self.meta.next_data_block(position + count, damaged=out_of_reach)
             count = BATCH if position is None or position % BATCH == 0 else count

@@ -5,7 +5,8 @@ pointers in them are gathered, judged and pruned as arrays. What remains to be r
 so memory stays bounded however large the object set is. Nothing is decrypted: no key is needed.
 
 Subtrees older than a given txg are left out: a block is never younger than the block that points to it.
-A tree that needs more bytes of metadata than the pool has room for is forged, and the walk ends.
+A tree in which a block of pointers or dnodes stands twice, or that needs more bytes of them than the pool has room for,
+is forged: the walk goes on beside it, or ends.
 
 Source: OpenZFS, dmu_traverse.c.
 """
@@ -26,6 +27,7 @@ from ..ondisk.blkptr import BLKPTR, BLKPTR_SIZE, BpArray
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dnode import BLKPTR_SHIFT, MAX_BLKPTR, SLOT_SIZE, SLOTS_PER_BLOCK, DnodeArray
 from ..zio.status import error_for
+from .seen import SeenBlocks
 
 if TYPE_CHECKING:
     from ..zio.reader import Zio
@@ -139,6 +141,7 @@ class _Walk:
         self._errors = errors or _raise
         self._birth = 0
         self._budget = sum(top.asize for top in zio.tree.tops)
+        self._seen = SeenBlocks()
 
     def run(self, root: BpArray) -> Iterator[Visit]:
         if blkptr.is_hole(root)[0] or not self._born(root)[0]:
@@ -171,11 +174,23 @@ class _Walk:
             if len(rows) > CHUNK:
                 stack.append(rows.pick(slice(CHUNK, None)))
                 rows = rows.pick(slice(0, CHUNK))
+            rows = self._once(rows)
             self._budget -= int(blkptr.psize(rows.bps).sum())
             if self._budget < 0:
                 self._errors(place, LimitError("an object set's metadata is larger than the pool"))
                 return
             found = self._expand(rows)
+
+    def _once(self, rows: _Found) -> _Found:
+        """Blocks that were not met before: those of pointers and of dnodes have one place each."""
+        again = self._seen.add(rows.bps)
+        if not again.any():
+            return rows
+        at = int(np.flatnonzero(again)[0])
+        place = Bookmark(self._objset, int(rows.object[at]), int(rows.level[at]), int(rows.blkid[at]))
+        text = f"a block pointer does not belong where it stands: {bpcheck.TEXT[bpcheck.REPEATED]}"
+        self._errors(place, CorruptError(text, count=int(again.sum())))
+        return rows.pick(np.flatnonzero(~again))
 
     # --- from blocks to pointers ------------------------------------------------------------------------------------
 

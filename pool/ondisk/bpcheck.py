@@ -32,7 +32,25 @@ TEXT = (
     "only data blocks can be embedded",
     "it was born before the pool's first txg",
     "it was born after the block that points to it",
+    "it leads to where another pointer leads",
 )
+#: The last of them: found by ``repeated``, not by ``problems``.
+REPEATED = len(TEXT) - 1
+
+
+def repeated(bps: BpArray) -> NDArray[np.bool_]:
+    """Which pointers lead to a block that one before them leads to. Holes and embedded blocks never do.
+
+    Blocks of pointers and of dnodes have one place each; data may be shared (deduplication, cloning).
+    """
+    result = np.zeros(bps.shape, dtype=bool)
+    there = np.flatnonzero(~(blkptr.is_hole(bps) | blkptr.is_embedded(bps)))
+    if len(there) > 1:
+        addresses = np.ascontiguousarray(bps["dva"][there, 0]).view("V16")[:, 0]
+        _, first = np.unique(addresses, return_index=True)
+        result[there] = True
+        result[there[first]] = False
+    return result
 
 
 def problems(bps: BpArray, *, level: Any = None, lsize: Any = None, max_birth: int | None = None) -> NDArray[np.uint8]:

@@ -46,6 +46,9 @@ class DraidVdev(StripedVdev):
         group_width: columns of a group; disks: columns of a row that hold groups.
     """
 
+    # An error may want the name before the configuration was read.
+    ndata = nspares = ngroups = 0
+
     def inherit(self) -> None:
         count = self.config.get("draid_nchildren")
         if count is not None and count != len(self.config.get("children", ())):

@@ -26,6 +26,8 @@ _LATER = -2  # COLUMN.leaf of a column of child c that is gone over afterwards: 
 class StripedVdev(Vdev):
     """A vdev with parity over plain children."""
 
+    width = 0
+
     def inherit(self) -> None:
         super().inherit()
         self.nparity = conf.integer(self.config, "nparity", 1, 3, default=1)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uberblock.pool.errors import CorruptError, UsageError
+from uberblock.pool.dmu import blocktree
+from uberblock.pool.errors import CorruptError, PoolError, UsageError
 from uberblock.pool.ondisk import blkptr
+from uberblock.pool.ondisk.blkptr import BLKPTR
 
 from .conftest import BIRTH, MemoryZio, build_objset, build_tree, make
 
@@ -71,18 +73,54 @@ def test_dense_objects_are_searched_by_their_fill_counts() -> None:
     assert zio.reads - before <= 3
 
 
-def test_wrong_fill_counts_end() -> None:
+def test_wrong_fill_counts_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every indirect block claims to have data, and none has: a search must not visit them all."""
+    monkeypatch.setattr(blocktree, "MAX_MISSES", 100)
     zio = MemoryZio()
-    empty = zio.store(bytes(4096), level=1)
-    pointers = np.full(32, empty)
-    for level in range(2, 12):
-        pointers[:] = zio.store(pointers.tobytes(), level=level)
-    phys = build_tree(zio, {}, nlevels=12, maxblkid=MAX_BLKID)
-    phys.blkptr = pointers[:1]
+    lowest = [np.array([zio.store(bytes(4096), level=1) for _ in range(32)]) for _ in range(32)]
+    middle = np.array([zio.store(block.tobytes(), level=2) for block in lowest])
+    phys = build_tree(zio, {}, nlevels=4, maxblkid=32**3 - 1)
+    phys.blkptr = np.array([zio.store(middle.tobytes(), level=3)])
     dnode = build_objset(zio, {5: phys}).dnode(5)
     with pytest.raises(CorruptError, match="fill counts"):
         dnode.next_data(0)
+    assert zio.reads < 200
+
+
+def alike(zio: MemoryZio, lowest: np.ndarray, nlevels: int) -> np.ndarray:
+    """Pointers to a tree that leads everywhere to one block."""
+    pointers = np.full(32, lowest)
+    for level in range(1, nlevels):
+        pointers[:] = zio.store(pointers.tobytes(), level=level, fill=32**level)
+    return pointers[:1]
+
+
+def test_one_block_of_pointers_in_many_places() -> None:
+    """A few blocks made a tree of 32^11: searching it, and copying out the file, would have taken for ever."""
+    zio = MemoryZio()
+    phys = build_tree(zio, {}, nlevels=12, maxblkid=MAX_BLKID)
+    phys.blkptr = alike(zio, zio.store(b"d" * 512), 12)
+    dnode = build_objset(zio, {5: phys}).dnode(5)
+    for work in (lambda: dnode.bps(0, 100_000), lambda: dnode.next_data(1 << 30), lambda: dnode.read(0, 1 << 20)):
+        with pytest.raises(CorruptError, match="another pointer leads"):
+            work()
+    told: list[PoolError] = []
+    assert dnode.next_data_block(1 << 20, damaged=lambda first, count, error: told.append(error)) is None
+    assert 0 < len(told) < 1000
+
+
+def test_one_block_of_pointers_in_two_parents() -> None:
+    """The same where no single block holds a pointer twice."""
+    zio = MemoryZio()
+    one = zio.store(np.full(32, zio.store(b"d" * 512)).tobytes(), level=1)
+    twins = np.zeros((2, 32), dtype=BLKPTR)
+    twins[:, 0] = one
+    phys = build_tree(zio, {}, nlevels=3, nblkptr=2, maxblkid=2047)
+    phys.blkptr = np.array([zio.store(twin.tobytes(), level=2) for twin in twins])
+    dnode = build_objset(zio, {5: phys}).dnode(5)
+    assert dnode.read(0, 512) == b"d" * 512
+    with pytest.raises(CorruptError, match="another pointer leads"):
+        dnode.read(1024 * 512, 512)
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,19 @@ def test_facts_of_a_dnode() -> None:
     facts = (dnode.type, dnode.nlevels, dnode.indblkshift, dnode.datablksz, dnode.maxblkid, dnode.used_bytes)
     assert facts == (19, 2, 12, 512, 31, 7)
     assert (dnode.checksum, dnode.compress, dnode.flags, dnode.nblkptr, dnode.bonuslen) == (8, 15, 1, 1, 0)
+
+
+def test_one_block_of_dnodes_in_many_places() -> None:
+    """A few blocks made an object set of 2^50 objects, which took for ever to list."""
+    zio = MemoryZio()
+    made = build_objset(zio, {1: build_tree(zio, {0: b"a" * 512}, nlevels=1)})
+    at = int(made.meta.blkptr["dva"][0, 0, 1])
+    pointers = np.frombuffer(bytearray(zio.blocks[at]), dtype=BLKPTR)
+    pointers[:] = pointers[0]
+    zio.blocks[at] = pointers.tobytes()
+    made.meta.maxblkid = made.meta.phys.maxblkid = 1023
+    with pytest.raises(CorruptError, match="several places"):
+        list(made.objects())
+    told: list[tuple[int, int]] = []
+    assert not list(made.objects(damaged=lambda first, count, error: told.append((first, count))))
+    assert told == [(0, 1024 * 32)]

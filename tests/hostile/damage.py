@@ -106,9 +106,9 @@ def label_values(forger: Forger, rng: random.Random) -> None:
             if not inner:
                 break
             target = rng.choice(inner)
-        name = rng.choice(list(target))
-        if isinstance(target[name], bool):
-            del target[name]
+        name = rng.choice([*target, "type"])
+        if name not in target or isinstance(target[name], bool):
+            target.pop(name, None)
         elif isinstance(target[name], int):
             target[name] = rng.choice(INTERESTING)
         elif isinstance(target[name], str):

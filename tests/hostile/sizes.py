@@ -267,8 +267,9 @@ def vdevs(config: NVList) -> list[NVList]:
     return found
 
 
-TYPES = ("root", "mirror", "raidz", "draid", "dspare", "spare", "replacing", "hole", "missing", "indirect", "disk", "log",
-         "")  # fmt: skip
+TYPES = (
+    "root", "mirror", "raidz", "draid", "dspare", "spare", "replacing", "hole", "missing", "indirect", "disk", "log", "",
+)  # fmt: skip
 NAMES = (
     "draid_ndata", "draid_ngroups", "draid_nspares", "raidz_expanding", "raidz_expand_txgs", "is_log", "offline",
     "com.delphix:indirect_object", "com.delphix:indirect_births", "com.delphix:prev_indirect_vdev", "faulted",

@@ -59,3 +59,11 @@ def test_holes_and_what_is_not_asked() -> None:
 def test_redacted_blocks_have_no_size() -> None:
     redacted = pointer(flags=EMBEDDED, level=0, checksum=2, lsize=1)
     assert bpcheck.problems(redacted, level=0, lsize=131072).tolist() == [0]
+
+
+def test_pointers_to_one_block() -> None:
+    bps = np.concatenate([pointer(), pointer(birth=60), pointer(), pointer(flags=EMBEDDED), pointer(flags=EMBEDDED)])
+    bps["dva"][1, 0, 1] = 16
+    holes = np.zeros(2, dtype=BLKPTR)
+    assert bpcheck.repeated(np.concatenate([bps, holes])).tolist() == [False, False, True, *[False] * 4]
+    assert bpcheck.repeated(bps[:1]).tolist() == [False]

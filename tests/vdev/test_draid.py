@@ -94,6 +94,16 @@ def test_configurations_that_cannot_be(plan: Any, more: dict[str, Any]) -> None:
         draid(plan, 9, 3, 1, 1, **more)
 
 
+def test_errors_before_the_configuration_was_read(plan: Any) -> None:
+    """A draid vdev without children, or with a guid that is taken, ended in an AttributeError: it had no name yet."""
+    lonely = draid_node(plan, 9, 3, 1, 1, children=[plan.leaf(LEAF)])
+    nameless = draid_node(plan, 9, 3, 1, 1)
+    nameless["guid"] = 0
+    for node in (lonely, nameless):
+        with pytest.raises(CorruptError, match="draid"):
+            plan.tree(node, ashift=12, asize=1 << 30)
+
+
 def test_failure_domains_are_refused(plan: Any) -> None:
     with pytest.raises(UnsupportedError, match="failure domains"):
         draid(plan, 9, 3, 1, 1, draid_nchildren=3)
