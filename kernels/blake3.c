@@ -67,8 +67,8 @@ static void run(const hasher *h, queue *q)
     q->count = 0;
 }
 
-static void add(const hasher *h, queue *q, const uint8_t *p, uint64_t counter, uint32_t length, uint32_t flags,
-                uint8_t *out)
+static void add(const hasher *h, queue *q, const uint8_t *p, uint64_t counter, uint32_t length,
+                uint32_t flags, uint8_t *out)
 {
     const size_t j = q->count++;
     q->lanes.p[j] = p;
@@ -180,8 +180,8 @@ static void join(const hasher *h, uint8_t (*stack)[32], size_t at, uint32_t flag
     memcpy(stack[at], out, 32);
 }
 
-/* A buffer of more than ROOM chunks. Two complete subtrees of the same height are joined when it is known that
- * something follows them. */
+/* A buffer of more than ROOM chunks. Two complete subtrees of the same height are joined when it is known
+ * that something follows them. */
 static void large(const hasher *h, grove *g, const uint8_t *p, size_t n, uint8_t *digest)
 {
     uint8_t stack[64][32];
@@ -203,8 +203,8 @@ static void large(const hasher *h, grove *g, const uint8_t *p, size_t n, uint8_t
     memcpy(digest, stack[0], 32);
 }
 
-void ub_blake3_many(const ub_blake3_kernel *kernel, const uint8_t key[32], size_t count, const uint8_t *const *p,
-                    const size_t *n, uint8_t (*digest)[32])
+void ub_blake3_many(const ub_blake3_kernel *kernel, const uint8_t key[32], size_t count,
+                    const uint8_t *const *p, const size_t *n, uint8_t (*digest)[32])
 {
     hasher h = {.kernel = kernel};
     grove g;

@@ -33,6 +33,7 @@ typedef struct ub_blake3_kernel {
 } ub_blake3_kernel;
 
 extern const ub_blake3_kernel ub_blake3_scalar;
+extern const ub_blake3_kernel ub_blake3_neon;
 extern const ub_blake3_kernel ub_blake3_avx2;
 extern const ub_blake3_kernel ub_blake3_avx512;
 
@@ -42,7 +43,7 @@ static const uint32_t ub_blake3_initial[4] __attribute__((unused)) = {
 };
 
 /* The keyed hash, 32 bytes, of many buffers. */
-void ub_blake3_many(const ub_blake3_kernel *kernel, const uint8_t key[32], size_t count, const uint8_t *const *p,
-                    const size_t *n, uint8_t (*digest)[32]);
+void ub_blake3_many(const ub_blake3_kernel *kernel, const uint8_t key[32], size_t count,
+                    const uint8_t *const *p, const size_t *n, uint8_t (*digest)[32]);
 
 #endif

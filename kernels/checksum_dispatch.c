@@ -66,6 +66,7 @@ static const ub_candidate sha512_many[] = {
 static const ub_candidate blake3[] = {
     {"avx512", AVX512(ub_blake3_avx512), UB_CPU_AVX512},
     {"avx2", AVX2(ub_blake3_avx2), UB_CPU_AVX2},
+    {"neon", NEON(ub_blake3_neon), UB_CPU_NEON},
     {"scalar", &ub_blake3_scalar, 0},
     {NULL, NULL, 0},
 };

@@ -33,30 +33,31 @@ typedef uint64_t ub_word;
 #define UB_LOWER1(x) ub_xor3(ub_rotr(x, 19), ub_rotr(x, 61), ub_shr(x, 6))
 #endif
 
-#define ROUND(a, b, c, d, e, f, g, h, i)                                                     \
-    do {                                                                                     \
-        ub_vec t = ub_add(ub_add(h, ub_add(w[i], ub_splat(k + (i)))), ub_choose(e, f, g));   \
-        t = ub_add(t, UB_UPPER1(e));                                                         \
-        (d) = ub_add(d, t);                                                                  \
-        (h) = ub_add(t, ub_add(UB_UPPER0(a), ub_majority(a, b, c)));                         \
+#define ROUND(a, b, c, d, e, f, g, h, i, word)                                              \
+    do {                                                                                    \
+        ub_vec t = ub_add(ub_add(h, ub_add(word(i), ub_splat(k + (i)))), ub_choose(e, f, g)); \
+        t = ub_add(t, UB_UPPER1(e));                                                        \
+        (d) = ub_add(d, t);                                                                 \
+        (h) = ub_add(t, ub_add(UB_UPPER0(a), ub_majority(a, b, c)));                        \
     } while (0)
 
+#define FIRST(i) w[i]
+
 /* Word i of the next sixteen, in the place of the one sixteen before it. */
-#define NEXT(i)                                                                              \
-    (w[i] = ub_add(ub_add(w[i], UB_LOWER0(w[((i) + 1) & 15])),                               \
+#define NEXT(i)                                                                             \
+    (w[i] = ub_add(ub_add(w[i], UB_LOWER0(w[((i) + 1) & 15])),                              \
                    ub_add(w[((i) + 9) & 15], UB_LOWER1(w[((i) + 14) & 15]))))
 
-#define EIGHT_ROUNDS(i)                                                                      \
-    ROUND(a, b, c, d, e, f, g, h, (i) + 0);                                                  \
-    ROUND(h, a, b, c, d, e, f, g, (i) + 1);                                                  \
-    ROUND(g, h, a, b, c, d, e, f, (i) + 2);                                                  \
-    ROUND(f, g, h, a, b, c, d, e, (i) + 3);                                                  \
-    ROUND(e, f, g, h, a, b, c, d, (i) + 4);                                                  \
-    ROUND(d, e, f, g, h, a, b, c, (i) + 5);                                                  \
-    ROUND(c, d, e, f, g, h, a, b, (i) + 6);                                                  \
-    ROUND(b, c, d, e, f, g, h, a, (i) + 7)
-
-#define FOUR_NEXT(i) NEXT((i) + 0), NEXT((i) + 1), NEXT((i) + 2), NEXT((i) + 3)
+/* `word` is FIRST or NEXT. */
+#define EIGHT_ROUNDS(i, word)                                                               \
+    ROUND(a, b, c, d, e, f, g, h, (i) + 0, word);                                           \
+    ROUND(h, a, b, c, d, e, f, g, (i) + 1, word);                                           \
+    ROUND(g, h, a, b, c, d, e, f, (i) + 2, word);                                           \
+    ROUND(f, g, h, a, b, c, d, e, (i) + 3, word);                                           \
+    ROUND(e, f, g, h, a, b, c, d, (i) + 4, word);                                           \
+    ROUND(d, e, f, g, h, a, b, c, (i) + 5, word);                                           \
+    ROUND(c, d, e, f, g, h, a, b, (i) + 6, word);                                           \
+    ROUND(b, c, d, e, f, g, h, a, (i) + 7, word)
 
 static void ub_lanes(ub_word *state, const uint8_t *const *p, size_t nblocks)
 {
@@ -68,14 +69,12 @@ static void ub_lanes(ub_word *state, const uint8_t *const *p, size_t nblocks)
         ub_vec a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
         const ub_word *k = UB_CONSTANTS;
         ub_message(w, p, at);
-        EIGHT_ROUNDS(0);
-        EIGHT_ROUNDS(8);
+        EIGHT_ROUNDS(0, FIRST);
+        EIGHT_ROUNDS(8, FIRST);
         for (int r = 16; r < UB_ROUNDS; r += 16) {
             k += 16;
-            FOUR_NEXT(0), FOUR_NEXT(4);
-            EIGHT_ROUNDS(0);
-            FOUR_NEXT(8), FOUR_NEXT(12);
-            EIGHT_ROUNDS(8);
+            EIGHT_ROUNDS(0, NEXT);
+            EIGHT_ROUNDS(8, NEXT);
         }
         s[0] = ub_add(s[0], a), s[1] = ub_add(s[1], b), s[2] = ub_add(s[2], c), s[3] = ub_add(s[3], d);
         s[4] = ub_add(s[4], e), s[5] = ub_add(s[5], f), s[6] = ub_add(s[6], g), s[7] = ub_add(s[7], h);

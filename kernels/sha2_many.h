@@ -25,7 +25,8 @@ static int UB_NAME(pad)(UB_LANE *lane)
     return lane->nblocks != 0;
 }
 
-static void UB_NAME(begin)(UB_LANE *lane, UB_WORD *state, size_t lanes, const uint8_t *p, size_t n, size_t index)
+static void UB_NAME(begin)(UB_LANE *lane, UB_WORD *state, size_t lanes, const uint8_t *p, size_t n,
+                           size_t index)
 {
     lane->p = p;
     lane->nblocks = n / UB_BLOCK;

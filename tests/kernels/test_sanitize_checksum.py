@@ -43,7 +43,7 @@ def test_checksums_stay_inside(tmp_path: Path) -> None:
 def test_checksums_on_aarch64(tmp_path: Path) -> None:
     """NEON, compiled by a cross compiler and run by an emulator."""
     cc, emulator = ccompile.tool("aarch64-linux-gnu-gcc"), ccompile.tool("qemu-aarch64")
-    sources = PORTABLE | {"fletcher_neon.c": []}
+    sources = PORTABLE | {"fletcher_neon.c": [], "blake3_neon.c": []}
     defines = ["-DUB_HAVE_NEON=1"]
     program = ccompile.build(cc, tmp_path, "checksum_check", sources, ["-O2", "-static"], defines)
     assert "all equal" in ccompile.run([emulator, program])
