@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..errors import PoolError, UsageError
+from .output import visible
 
 if TYPE_CHECKING:
     from ..pool import Pool
@@ -136,7 +137,7 @@ def attempt(work: Callable[[], None], *, bear: bool = False) -> int:
             raise
         # What was printed before comes first, whatever the streams lead to.
         sys.stdout.flush()
-        print(f"uberblock: {error}", file=sys.stderr)
+        print(f"uberblock: {visible(str(error))}", file=sys.stderr)
         return error.exit_status
     return 0
 

@@ -15,7 +15,7 @@ from ..dsl.nicenum import nicenum
 from ..errors import UsageError
 from .access import Pools, add_open_options, attempt
 from .main import Parser
-from .output import print_json, print_table
+from .output import print_json, print_table, visible
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -101,16 +101,16 @@ class _Listing:
             self.documents.append({"path": title + folder, "entries": entries})
             return
         if self.titled and names is not None:
-            print(f"{chr(10) if self.printed else ''}{_printable(title + folder)}:")
+            print(f"{chr(10) if self.printed else ''}{visible(title + folder)}:")
         self.printed += 1
         if self.args.long:
             self._print_long(vfs, places)
         elif self.args.inode:
             for name, _, st in self._known(vfs, places):
-                print(f"{st.object} {_printable(name)}")
+                print(f"{st.object} {visible(name)}")
         else:
             for name in places:
-                print(_printable(name))
+                print(visible(name))
 
     def _known(self, vfs: Vfs, places: dict[str, str]) -> list[tuple[str, str, Stat]]:
         """Names, paths and attributes; an entry whose attributes cannot be read is told, and left out."""
@@ -126,9 +126,9 @@ class _Listing:
     def _print_long(self, vfs: Vfs, places: dict[str, str]) -> None:
         rows = []
         for name, path, st in self._known(vfs, places):
-            shown = _printable(name)
+            shown = visible(name)
             if stat.S_ISLNK(st.mode):
-                shown += " -> " + _printable(vfs.readlink(path))
+                shown += " -> " + visible(vfs.readlink(path))
             size = nicenum(st.size) if self.args.human else str(st.size)
             if st.rdev is not None:
                 size = f"{st.rdev[0]}, {st.rdev[1]}"
@@ -160,12 +160,6 @@ def _entry(vfs: Vfs, name: str, path: str, st: Stat) -> dict[str, object]:
     if st.rdev is not None:
         found["rdev"] = list(st.rdev)
     return found
-
-
-def _printable(name: str) -> str:
-    """A name as a terminal may see it: odd bytes and control characters escaped."""
-    odd = (c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode("utf-8", "surrogateescape")) for c in name)
-    return "".join(odd)
 
 
 # --- cat ----------------------------------------------------------------------------------------------------------

@@ -90,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except PoolError as error:
-        print(f"uberblock: {error}", file=sys.stderr)
+        from .output import visible
+
+        print(f"uberblock: {visible(str(error))}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output went away (head, less): that is no error, but nothing more may be printed.

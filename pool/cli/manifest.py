@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from .access import add_open_options, open_pool
 from .main import Parser
+from .output import visible
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(name: str, argv: Sequence[str]) -> int:
                 reference = read_manifest(Path(args.check).read_text())
             result = compare(found, reference, below=target)
     for line in result.differences[:SHOWN]:
-        print(line)
+        print(visible(line))
     if len(result.differences) > SHOWN:
         print(f"... and {len(result.differences) - SHOWN} more differences")
     print(f"compared {result.compared} entries: {len(result.differences) or 'no'} differences")

@@ -28,6 +28,14 @@ def add_format_options(parser: argparse.ArgumentParser, *, header: bool = True, 
     parser.add_argument("--json-int", action="store_true", help="with -j: numbers as numbers, not strings")
 
 
+def visible(text: str) -> str:
+    """Text from a pool as a terminal may see it: odd bytes and control characters as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    odd = (c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode("utf-8", "surrogateescape")) for c in text)
+    return "".join(odd)
+
+
 def print_table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],
@@ -40,14 +48,14 @@ def print_table(
     """Print rows below a header, columns ``gap`` blanks apart, the ones in ``right`` flush right.
 
     Scripted: no header, fields split by one tab. ``least``: columns that have a width even if nothing needs it.
-    A row may be short of columns at its end.
+   
     """
     out = sys.stdout
     if scripted:
         for row in rows:
             out.write("\t".join(row) + "\n")
         return
-    table = [list(header), *map(list, rows)]
+    table = [list(header), *([visible(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in table if i < len(row)) for i in range(len(header))]
     for column, width in (least or {}).items():
         widths[column] = max(widths[column], width)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..dsl.nicenum import nicebytes
 from .access import add_open_options, open_pool
 from .main import Parser
+from .output import visible
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _document(report: VerifyReport) -> dict[str, object]:
 
 def _print_block(block: DamagedBlock) -> None:
     verdict = "LOST" if block.lost else "damaged"
-    print(f"{verdict}: {block.path} (dataset {block.dataset}, object {block.object}, level {block.level}, "
+    print(f"{verdict}: {visible(block.path)} (dataset {visible(block.dataset)}, object {block.object}, level {block.level}, "
           f"block {block.blkid})")  # fmt: skip
     for path in block.also:
         print(f"    also {path}")
@@ -76,7 +77,7 @@ def _print(report: VerifyReport) -> None:
     for block in report.damaged:
         _print_block(block)
     for line in report.unreadable:
-        print(f"unreadable: {line}")
+        print(f"unreadable: {visible(line)}")
     if not report.complete:
         blocks, trees = report.damaged_blocks - len(report.damaged), report.unreadable_trees - len(report.unreadable)
         print(f"... and {blocks} more damaged blocks, {trees} more subtrees that cannot be entered")

@@ -18,6 +18,7 @@ from .output import (
     pool_key,
     print_json,
     print_table,
+    visible,
 )
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _history(argv: Sequence[str]) -> int:
             if args.long and record.hostname:
                 who = "" if record.who is None else f"user {record.who} "
                 suffix = f" [{who}on {record.hostname}{':' + record.zone if record.zone else ''}]"
-            print(f"{record}{suffix}")
+            print(visible(f"{record}{suffix}"))
         print()
 
     asked = each_pool(args, args.pools, show)

@@ -14,7 +14,7 @@ from ..errors import DeviceError, NotFoundError, PoolError, UnsupportedFeatureEr
 from ..spa.scanstate import date
 from .access import add_open_options, each_pool, search_path
 from .main import Parser
-from .output import print_json, print_table
+from .output import print_json, print_table, visible
 
 if TYPE_CHECKING:
     from ..device.base import Device
@@ -92,7 +92,12 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print_json("zpool import", {"pools": {str(r["guid"]): r for r in reports}})
         return 0
-    print("\n\n".join("\n".join(_lines(report)) for report in reports))
+    for number, report in enumerate(reports):
+        if number:
+            print()
+        for line in _lines(report):
+            text = line.lstrip("\t")
+            print("\t" * (len(line) - len(text)) + visible(text))
     return 0
 
 
@@ -132,6 +137,8 @@ def _action(candidate: Candidate, report: dict[str, Any]) -> str:
     if report["label_state"] == "DESTROYED":
         return "The pool was destroyed, but can still be read by its name or guid."
     text = "The pool can be read using its name or numeric identifier."
+    if report["state"] == "UNAVAIL":
+        text += " What lies on the missing devices only cannot be read."
     if report["label_state"] == "ACTIVE":
         host = f" by {candidate.hostname}" if candidate.hostname else ""
         text += f" It was last used{host} and not exported: it is read as of its last transaction group."

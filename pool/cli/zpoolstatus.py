@@ -10,7 +10,7 @@ from ..dsl.nicenum import nicebytes
 from ..spa.scanstate import date
 from .access import add_open_options, each_pool
 from .main import Parser
-from .output import Numbers, add_format_options, add_json_pool_option, pool_document, pool_key, print_json
+from .output import Numbers, add_format_options, add_json_pool_option, pool_document, pool_key, print_json, visible
 from .vdevrows import Space, add_name_options, health, named, nested
 
 if TYPE_CHECKING:
@@ -54,11 +54,13 @@ def run(argv: Sequence[str]) -> int:
         if args.json:
             documents[pool_key(pool, args)] = _document(pool, status, args)
             return
-        print(("\n" if printed else "") + "\n".join(
-            status.lines(_rows(status, args), files=args.verbose, exact=args.exact)
-        ))  # fmt: skip
+        if printed:
+            print()
+        for line in status.lines(_rows(status, args), files=args.verbose, exact=args.exact):
+            text = line.removeprefix("\t")
+            print(("" if text == line else "\t") + visible(text))
         for note in pool.notes:
-            print(f"  note: {note}")
+            print(f"  note: {visible(note)}")
         printed += 1
 
     asked = each_pool(args, args.pools, show)

@@ -111,3 +111,27 @@ def test_names_of_damaged_files(pools, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_impossible_times_do_not_stop_a_report() -> None:
     assert scanstate.date((1 << 64) - 1)
+
+
+def test_damaged_files_by_name(pools) -> None:
+    """With ``files`` each damaged file is named once, whatever the number of its blocks; without, they are counted."""
+    from uberblock.pool.spa.errorlog import DataError
+
+    golden = pools("mirror")
+    with import_pool(search=golden.dir) as pool:
+        status = pool.status()
+        home = pool.dataset("tank/home")
+        path, entry = next((p, e) for p, e in golden.manifest["datasets"]["tank/home"]["tree"].items() if "sha256" in e)
+        status.__dict__["errors"] = [DataError(home.dsl.obj, entry["object"], 0, block) for block in range(3)]
+        assert status.lines()[-1] == "errors: 3 data errors, use '-v' for a list"
+        assert status.lines(files=True)[-1].strip() == f"tank/home:/{path}"
+        assert status.condition.message == "ZFS-8000-8A"
+
+
+def test_counts_of_errors_are_short_unless_exact(pools) -> None:
+    with import_pool(search=pools("mirror").dir) as pool:
+        pool.tree.leaves[0].checksum_errors = 123456
+        status = pool.status()
+        assert any(line.endswith("121K") for line in status.lines())
+        assert any(line.endswith("123456") for line in status.lines(exact=True))
+        assert [row.name for row in status.rows if row.troubled] == ["d0.img"]
