@@ -48,7 +48,6 @@ def print_table(
     """Print rows below a header, columns ``gap`` blanks apart, the ones in ``right`` flush right.
 
     Scripted: no header, fields split by one tab. ``least``: columns that have a width even if nothing needs it.
-   
     """
     out = sys.stdout
     if scripted:

@@ -65,10 +65,10 @@ def _document(report: VerifyReport) -> dict[str, object]:
 
 def _print_block(block: DamagedBlock) -> None:
     verdict = "LOST" if block.lost else "damaged"
-    print(f"{verdict}: {visible(block.path)} (dataset {visible(block.dataset)}, object {block.object}, level {block.level}, "
-          f"block {block.blkid})")  # fmt: skip
+    print(f"{verdict}: {visible(block.path)} (dataset {visible(block.dataset)}, object {block.object}, "
+          f"level {block.level}, block {block.blkid})")  # fmt: skip
     for path in block.also:
-        print(f"    also {path}")
+        print(f"    also {visible(path)}")
     for place in block.places:
         print(f"    {place.vdev}: {place.length} bytes at {place.offset}: {place.kind}")
 
@@ -96,9 +96,8 @@ def _print(report: VerifyReport) -> None:
     whole = report.damaged_blocks - report.lost_blocks
     print(f"{report.damaged_blocks} damaged blocks: {whole} still readable, {report.lost_blocks} lost")
     if report.lost_blocks:
-        lost = {block.path for block in report.damaged if block.lost}
-        print(f"data is lost in {len(lost)}{'' if report.complete else ' or more'} files, volumes or other objects; "
-              "what snapshots and clones share is named once")  # fmt: skip
+        lost = {path for block in report.damaged if block.lost for path in (block.path, *block.also)}
+        print(f"data is lost in {len(lost)}{'' if report.complete else ' or more'} files, volumes or other objects")
         print("Restore the files named above as LOST from a backup; everything else can still be copied out.")
     else:
         print("All data is still readable. A scrub by OpenZFS repairs this damage.")
