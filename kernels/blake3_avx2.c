@@ -4,7 +4,7 @@
 #include "transpose_avx2.h"
 
 #define UB_LANES 8
-#define UB_NARROW NULL
+#define UB_NARROW &ub_blake3_scalar
 #define UB_KERNEL ub_blake3_avx2
 #define UB_KERNEL_NAME "avx2"
 

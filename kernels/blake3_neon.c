@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #define UB_LANES 4
-#define UB_NARROW NULL
+#define UB_NARROW &ub_blake3_scalar
 #define UB_KERNEL ub_blake3_neon
 #define UB_KERNEL_NAME "neon"
 
