@@ -1,8 +1,8 @@
 /* BLAKE3's compression function for several chunks or parent nodes side by side, written once for plain C and
  * every vector instruction set: lane j of each vector belongs to node j.
  *
- * The including file defines UB_LANES, UB_NARROW, UB_KERNEL, UB_KERNEL_NAME, and for vectors of UB_LANES words
- * of 32 bits:
+ * The including file defines UB_LANES, UB_NARROW, UB_KERNEL, UB_KERNEL_NAME, and for vectors of UB_LANES
+ * words of 32 bits:
  *     ub_vec, ub_add(a, b), ub_xor(a, b), ub_rotr(v, bits)
  *     ub_splat(word)           the word in every lane
  *     ub_load(p)               a word for each lane
@@ -13,8 +13,8 @@
  */
 #include "blake3_impl.h"
 
-/* Half of the mixing function, on four independent quarters of the state at once. a .. d are the first rows of
- * the four; on diagonals, those of b, c and d begin one, two and three columns further. */
+/* Half of the mixing function, on four independent quarters of the state at once: columns (s = 0), or
+ * diagonals (s = 1), where the second, third and fourth row begin one, two and three columns further. */
 #define COLUMN(row, shift, i) v[(row) + (((i) + (shift)) & 3)]
 #define HALF(s, m0, m1, m2, m3, bits_d, bits_b)                                          \
     do {                                                                                 \

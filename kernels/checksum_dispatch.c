@@ -4,7 +4,7 @@
 #include "byteorder.h"
 #include "checksum_impl.h"
 
-/* --- what there is to choose from ------------------------------------------------------------------------ */
+/* --- what there is to choose from ----------------------------------------------------------------------- */
 
 #if defined(UB_HAVE_AVX512)
 #define AVX512(kernel) &kernel
