@@ -84,7 +84,7 @@ class Mapped:
         Raises:
             CorruptError and others: what counts them cannot be read.
         """
-        counts = self._array(mos)
+        counts = self.array(mos)
         zap = self._zap(mos)
         maps = [zap.get(OBSOLETE_MAP, 0)]
         condensing = directory.words(CONDENSING)
@@ -115,7 +115,12 @@ class Mapped:
         number = self.vdev.config.get(VDEV_ZAP_TOP, 0)
         return numbers_of_zap(mos, number if isinstance(number, int) else 0, f"the ZAP of {self.vdev.name}")
 
-    def _array(self, mos: Objset) -> I64Array:
+    def array(self, mos: Objset) -> I64Array:
+        """Obsolete bytes of each entry as of the last condensing.
+
+        Raises:
+            CorruptError: there are too few counts.
+        """
         header = mapping_header(self.vdev, mos)
         result = np.zeros(len(self.starts), dtype=np.int64)
         if header is None or not header.counts_object:

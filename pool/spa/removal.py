@@ -127,12 +127,12 @@ def load_mapping(vdev: IndirectVdev, mos: Objset) -> int:
         parts.append(indirect.decode_mapping(found.astype("<u8").tobytes()))
     if parts:
         vdev.set_mapping(*(np.concatenate([getattr(p, field) for p in parts]) for field in ("source", "dva", "size")))
-    births = _births(vdev, mos)
+    births = births_of(vdev, mos)
     vdev.set_births(births["offset"], births["txg"])
     return header.entries * indirect.ENTRY_SIZE
 
 
-def _births(vdev: IndirectVdev, mos: Objset) -> indirect.Array:
+def births_of(vdev: IndirectVdev, mos: Objset) -> indirect.Array:
     """When which part of a removed vdev was copied; empty if that is not recorded."""
     number = vdev.config.get(INDIRECT_BIRTHS)
     if not isinstance(number, int) or number == 0:

@@ -197,7 +197,7 @@ class _Sums:
             if obj:
                 header = read_header(spa.mos, obj)
                 self._alloc[place] = header.alloc
-                self._percents.append(_fragmentation(header.histogram, top.ashift))
+                self._percents.append(fragmentation_of(header.histogram, top.ashift))
             else:
                 self._percents.append(0)
 
@@ -236,7 +236,7 @@ class _Sums:
         return -read_header(self._spa.mos, number).alloc if number else 0
 
 
-def _fragmentation(histogram: tuple[int, ...], ashift: int) -> int | None:
+def fragmentation_of(histogram: tuple[int, ...], ashift: int) -> int | None:
     """Percent for one metaslab by the sizes of its free segments; None without a histogram."""
     if not histogram:
         return None

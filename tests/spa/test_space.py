@@ -62,7 +62,7 @@ def test_deflated_sizes(pools) -> None:
 
 
 def test_fragmentation_of_one_metaslab() -> None:
-    assert space._fragmentation((), 9) is None
-    assert space._fragmentation((0,) * 32, 9) == 0
-    assert space._fragmentation((5, *(0,) * 31), 9) == 100
-    assert space._fragmentation((*(0,) * 31, 1), 16) == 0
+    assert space.fragmentation_of((), 9) is None
+    assert space.fragmentation_of((0,) * 32, 9) == 0
+    assert space.fragmentation_of((5, *(0,) * 31), 9) == 100
+    assert space.fragmentation_of((*(0,) * 31, 1), 16) == 0
