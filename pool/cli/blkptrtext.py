@@ -21,6 +21,13 @@ def type_text(number: int) -> str:
     return dmutypes.type_info(number).text if dmutypes.type_is_valid(number) else f"UNKNOWN {number}"
 
 
+def object_type_text(number: int) -> str:
+    """The type's name as lists of objects have it: shorter for those that are not numbered one by one."""
+    if dmutypes.type_is_valid(number) and number & dmutypes.NEW_TYPE:
+        return dmutypes.type_info(number).swap.text
+    return type_text(number)
+
+
 def blkptr_text(bp: BpArray) -> str:
     """One line for one block pointer (or an array of one), in the form zdb prints."""
     bp = bp.reshape(())[()]

@@ -15,7 +15,7 @@ from ..errors import KeyUnavailableError, PoolError, UsageError
 from ..ondisk import blkptr, dmutypes
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dmutypes import ObjectType, Swap
-from .blkptrtext import CHECKSUMS, COMPRESSIONS, blkptr_text, type_text
+from .blkptrtext import CHECKSUMS, COMPRESSIONS, blkptr_text, object_type_text, type_text
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def print_datasets(spa: Spa, args: argparse.Namespace) -> int:
         if args.json:
             documents.append(_document(name, number, created, objset, numbers, level))
             continue
-        print(_dataset_line(name, number, created, objset, dataset, level))
+        print(_dataset_line(name, number, created, objset, dataset, level, _mos_bytes(spa)))
         if args.intent_log or level >= 4:
             _print_log(objset)
         if level >= 4 and dataset is not None and not numbers:
@@ -94,8 +94,10 @@ def _open(dataset: DslDataset) -> Objset:
         return dataset.objset(raw=True)
 
 
-def _dataset_line(name: str, number: int, created: int, objset: Objset, dataset: DslDataset | None, level: int) -> str:
-    used = dataset.phys.referenced_bytes if dataset is not None else _mos_bytes(objset)
+def _dataset_line(
+    name: str, number: int, created: int, objset: Objset, dataset: DslDataset | None, level: int, mos_bytes: int
+) -> str:
+    used = dataset.phys.referenced_bytes if dataset is not None else mos_bytes
     kind = OBJSET_NAMES.get(objset.type, str(objset.type))
     root = f", rootbp {blkptr_text(objset.bp)}" if level >= 4 else ""
     return (
@@ -103,12 +105,10 @@ def _dataset_line(name: str, number: int, created: int, objset: Objset, dataset:
     )
 
 
-def _mos_bytes(objset: Objset) -> int:
-    return sum(dnode.used_bytes for dnode in objset.objects()) + objset.meta.used_bytes + _dsize(objset.bp)
-
-
-def _dsize(bp: BpArray) -> int:
-    return int(blkptr.dva_asize(bp).sum())
+def _mos_bytes(spa: Spa) -> int:
+    """What the pool's own metadata is accounted with."""
+    directory = spa.dsl.special().get("$MOS")
+    return 0 if directory is None else directory.phys.used_bytes
 
 
 def _document(
@@ -158,7 +158,7 @@ def _print_objects(objset: Objset, numbers: list[int], level: int) -> bool:
             print(f"\n{HEAD}")
         print(_dnode_line(dnode))
         if level >= 3 and dnode.bonustype:
-            print(f"{'':39}{dnode.bonuslen:>12}   bonus  {type_text(dnode.bonustype)}")
+            print(f"{'':39}{dnode.bonuslen:>12}   bonus  {object_type_text(dnode.bonustype)}")
         if level < 4:
             continue
         try:
@@ -179,9 +179,14 @@ def _dnode_line(dnode: Dnode) -> str:
     own += f" (Z={COMPRESSIONS.get(dnode.compress, dnode.compress)})" if dnode.compress else ""
     return (
         f"    {dnode.number:>6}  {dnode.nlevels:>3}  {nicenum(1 << dnode.indblkshift):>5}"
-        f"  {nicenum(dnode.datablksz):>5}  {nicenum(dnode.used_bytes):>5}  {(dnode.extra_slots + 1) * 512:>6}"
-        f"  {nicenum(dnode.size):>5}  {full:6.2f}  {type_text(dnode.type)}{own}"
+        f"  {nicenum(dnode.datablksz):>5}  {nicenum(_sectors(dnode.used_bytes)):>5}  {(dnode.extra_slots + 1) * 512:>6}"
+        f"  {nicenum(dnode.size):>5}  {full:6.2f}  {object_type_text(dnode.type)}{own}"
     )
+
+
+def _sectors(used: int) -> int:
+    """Bytes in whole units of 512, rounded to the nearest, as lists of objects have them."""
+    return (used + 256) // 512 * 512
 
 
 def _fill(dnode: Dnode) -> int:

@@ -33,6 +33,11 @@ class Swap(IntEnum):
     OLDACL = 8
     ACL = 9
 
+    @property
+    def text(self) -> str:
+        """OpenZFS's word for it."""
+        return self.name.lower().replace("u", "uint", 1) if self <= Swap.U64 else self.name.lower()
+
 
 class ObjectType(IntEnum):
     """DMU object types; the names are OpenZFS's without their prefix."""
@@ -192,7 +197,7 @@ def type_info(number: int) -> TypeInfo:
     if number & NEW_TYPE:
         swap = Swap(number & NEW_SWAP_MASK)
         metadata, encrypted = bool(number & NEW_METADATA), bool(number & NEW_ENCRYPTED)
-        text = f"bswap {swap.name.lower()} {'metadata' if metadata else 'data'}"
+        text = f"bswap {swap.text} {'metadata' if metadata else 'data'}"
         return TypeInfo(text + (" (encrypted)" if encrypted else ""), swap, metadata, encrypted)
     return _LEGACY[number]
 

@@ -167,17 +167,19 @@ def _children(used: list[Member], newest: Member, notes: list[str]) -> list[NVLi
             continue
         if slot not in slots or member.txg > slots[slot][0]:
             slots[slot] = (member.txg, tree)
+    # Labels of old versions do not tell how many there are.
+    seen = min(MAX_TOPS, max([slot for slot in slots if slot < MAX_TOPS], default=0) + 1)
     try:
-        count = newest.config.u64("vdev_children", 0)
+        count = newest.config.u64("vdev_children", seen)
         holes = set(newest.config.u64s("hole_array"))
     except CorruptError as error:
         notes.append(f"the label of {newest.source.name} is incomplete: {error.what}")
-        count, holes = 0, set()
+        count, holes = seen, set()
     if not 0 < count <= MAX_TOPS:
         notes.append(
             f"the label of {newest.source.name} gives an impossible number of top-level vdevs, {count}"
         )
-        count = min(MAX_TOPS, max([slot for slot in slots if slot < MAX_TOPS], default=0) + 1)
+        count = seen
     children = []
     for slot in range(count):
         if slot in holes:

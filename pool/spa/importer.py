@@ -193,7 +193,7 @@ class _Import:
     def attempt(self, found: FoundUberblock, newest: FoundUberblock) -> Spa:
         """Open the pool with this uberblock."""
         label = self._label_for(found)
-        check_version(found.uberblock.version)
+        check_version(found.uberblock.version, self.candidate.name)
         wanted = label.get("features_for_read")
         if isinstance(wanted, NVList):
             features.check_label(wanted)
@@ -358,14 +358,16 @@ def _complaints(tree: VdevTree) -> str:
     return ", ".join(words)
 
 
-def check_version(version: int) -> None:
-    """Refuse an on-disk version that does not exist.
+def check_version(version: int, pool: str = "") -> None:
+    """Refuse an on-disk version that does not exist. ``pool``: its name, for the message.
 
     Raises:
         UnsupportedFeatureError: neither 1 to 28 nor 5000.
     """
     if not (1 <= version <= uberblock.VERSION_LAST_NUMBERED or version == uberblock.VERSION_FEATURES):
-        raise UnsupportedFeatureError(f"the pool has the on-disk version {version}, which is not known")
+        advice = "a newer version of this package may read it"
+        what = f"the pool has the on-disk version {version}, which is not known"
+        raise UnsupportedFeatureError(what, advice, pool=pool or None)
 
 
 def read_config(mos: Objset, directory: Directory) -> NVList:

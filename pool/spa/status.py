@@ -18,7 +18,7 @@ from ..ondisk.features import FEATURES
 from ..vdev.leaf import LeafVdev
 from ..vdev.state import VdevAux, VdevState
 from ..vdev.vdev import Vdev
-from . import scanstate
+from . import errata, scanstate
 from .errorlog import DataError, read_errors
 from .properties import get
 from .space import allocation_class
@@ -176,6 +176,11 @@ class Status:
     def leaves(self) -> list[LeafVdev]:
         """Leaves of vdevs that hold data or logs."""
         return self.spa.tree.leaves
+
+    @cached_property
+    def erratum(self) -> int:
+        """Number of the erratum that concerns the pool, or 0."""
+        return errata.erratum(self.spa)
 
     def has_lost(self, *auxes: VdevAux, state: VdevState = VdevState.CANT_OPEN) -> bool:
         """A leaf in this state below a top-level vdev that cannot do without it."""
@@ -435,7 +440,25 @@ _CONDITIONS: tuple[tuple[_Test, Condition], ...] = (
         ),
     ),
     (
-        lambda s: bool(s.spa.config.get("errata", 0)),
+        lambda s: s.erratum == errata.KEY_WITHOUT_VERSION,
+        Condition(
+            "errata",
+            "Errata #3: encrypted datasets were written by an early version of OpenZFS, which authenticated less.",
+            "Open it with OpenZFS read-only, copy those datasets to new ones, and destroy the old ones.",
+            "ZFS-8000-ER",
+        ),
+    ),
+    (
+        lambda s: s.erratum == errata.SNAPSHOT_WITHOUT_IVSET,
+        Condition(
+            "errata",
+            "Errata #4: encrypted snapshots lack the guids that raw incremental streams are checked by.",
+            "Send them raw to new datasets with OpenZFS, after enabling bookmark_v2, and destroy the old ones.",
+            "ZFS-8000-ER",
+        ),
+    ),
+    (
+        lambda s: bool(s.erratum),
         Condition(
             "errata",
             "The pool carries the mark of an erratum of the software that wrote it.",

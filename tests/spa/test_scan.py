@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from uberblock.pool import import_pool
 from uberblock.pool.device.memory import MemoryDevice
 from uberblock.pool.errors import NotFoundError
 from uberblock.pool.ondisk import label
@@ -155,3 +156,16 @@ def test_labels_that_say_nonsense(pools, tmp_path) -> None:
         for found in result.candidates:
             assert len(found.config.nvlist("vdev_tree").nvlists("children")) <= 1
             assert isinstance(found.name, str) and repr(found)
+
+
+def test_labels_of_old_versions_do_not_count_vdevs(disks) -> None:
+    """Before version 19 labels had no ``vdev_children``; that was taken for an impossible number of them."""
+    devices = disks("version28")
+    for disk in devices:
+        config = disk.config()
+        del config["vdev_children"]
+        disk.put_config(config)
+    (found,) = scan_all(devices).candidates
+    assert found.notes == [] and len(found.config.nvlist("vdev_tree").nvlists("children")) == 1
+    with import_pool(search=devices) as pool:
+        assert pool.notes == [] and pool.health == "ONLINE"
