@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..dmu.seen import SeenBlocks
 from ..dmu.traverse import Visit, walk
 from ..errors import PoolError
 from ..ondisk import blkptr
@@ -26,7 +27,7 @@ from ..ondisk.blkptr import BpArray
 from ..vdev.state import VdevState
 from ..zio.scrub import Damage, ScrubResult
 from .bookmarks import PathFinder
-from .seen import SeenBlocks
+from .holders import Holders
 
 if TYPE_CHECKING:
     from .spa import Spa
@@ -42,7 +43,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class DamagedPlace:
-    """A range of one device that does not hold what it should: ``kind`` says how that was seen."""
+    """A range of one device that does not hold what it should: ``kind`` says how that was seen.
+
+    It is of whole sectors where the right bytes are known, else of a whole column or copy.
+    """
 
     vdev: str
     guid: int
@@ -53,7 +57,10 @@ class DamagedPlace:
 
 @dataclass(frozen=True, slots=True)
 class DamagedBlock:
-    """A block with damage: where it belongs, whether its data is lost, and the ranges that are bad."""
+    """A block with damage: where it belongs, whether its data is lost, and the ranges that are bad.
+
+    ``also`` names the same file in later snapshots, the head and clones that share the block (64 at most).
+    """
 
     dataset: str
     objset: int
@@ -63,16 +70,18 @@ class DamagedBlock:
     lost: bool
     path: str
     places: tuple[DamagedPlace, ...]
+    also: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class VerifyReport:
     """What was read and what was found.
 
-    ``bytes`` counts allocated bytes (all copies and parity), ``errors_by_vdev`` damaged places for each leaf,
-    ``unreadable`` the subtrees that could not be entered because their metadata is lost (``unreadable_trees`` of them;
-    the lists are cut at ``MAX_DAMAGED``, and ``complete`` says whether that happened), ``unchecked`` the leaves of
-    which some or all could not be looked at, and why.
+    ``bytes`` counts allocated bytes (all copies and parity), ``errors_by_vdev`` the damaged columns and copies of
+    blocks on each leaf (as OpenZFS counts checksum errors), ``unreadable`` the subtrees that could not be entered
+    because their metadata is lost (``unreadable_trees`` of them; the lists are cut at ``MAX_DAMAGED``, and
+    ``complete`` says whether that happened), ``unchecked`` the leaves of which some or all could not be looked at,
+    and why.
     """
 
     pool: str
@@ -100,13 +109,14 @@ class VerifyReport:
 
 @dataclass(slots=True)
 class _Batch:
-    """Block pointers of one objset on their way to a worker."""
+    """Block pointers of one objset on their way to a worker, or ones that were met before."""
 
     dataset: str
     objset: int
     visit: Visit
     todo: BpArray
     index: np.ndarray
+    repeated: bool = False
 
 
 class Verifier:
@@ -118,6 +128,7 @@ class Verifier:
         self._progress = progress or (lambda done: None)
         self._seen = SeenBlocks()
         self._paths = PathFinder(spa)
+        self._holders = Holders(spa)
         self._known: dict[tuple[int, int, int], tuple[bool, tuple[DamagedPlace, ...]]] = {}
         self.report = VerifyReport(spa.name)
 
@@ -125,18 +136,21 @@ class Verifier:
         """Read everything; gives the report. Only a pool that cannot be walked at all raises."""
         started = time.monotonic()
         self.report.unchecked = unchecked_leaves(self._spa)
-        pending: deque[tuple[_Batch, Future[ScrubResult]]] = deque()
+        pending: deque[tuple[_Batch, Future[ScrubResult] | None]] = deque()
         with ThreadPoolExecutor(self._threads, "verify") as workers:
             try:
                 for batch in self._batches():
-                    pending.append((batch, workers.submit(self._spa.zio.scrub, batch.todo)))
+                    # What was met before waits in line, so that by its turn it is known whether it is damaged.
+                    future = None if batch.repeated else workers.submit(self._spa.zio.scrub, batch.todo)
+                    pending.append((batch, future))
                     if len(pending) > 2 * self._threads:
                         self._collect(*pending.popleft())
                 while pending:
                     self._collect(*pending.popleft())
             finally:
                 for _, future in pending:
-                    future.cancel()
+                    if future is not None:
+                        future.cancel()
         self.report.seconds = time.monotonic() - started
         return self.report
 
@@ -161,23 +175,27 @@ class Verifier:
                 yield from self._split(name, objset, visit)
 
     def _split(self, name: str, objset: int, visit: Visit) -> Iterator[_Batch]:
-        """Cut a visit into batches of bounded size; embedded blocks and ones verified before fall out."""
+        """Cut a visit into batches of bounded size; embedded blocks fall out, ones met before are set apart."""
         self.report.blocks += len(visit.bps)
         repeated = self._seen.add(visit.bps)
-        if self._known and repeated.any():
-            self._repeat(name, objset, visit, np.flatnonzero(repeated))
         index = np.flatnonzero(~(repeated | blkptr.is_embedded(visit.bps)))
-        if len(index) == 0:
-            return
-        sizes = blkptr.dva_asize(visit.bps[index]).sum(axis=1)
-        group = np.cumsum(sizes) // np.uint64(BATCH_BYTES)
-        group = np.maximum(group, np.arange(len(index), dtype=np.uint64) // np.uint64(BATCH_BLOCKS))
-        for part in np.split(index, np.flatnonzero(np.diff(group)) + 1):
-            yield _Batch(name, objset, visit, visit.bps[part], part)
+        if len(index):
+            sizes = blkptr.dva_asize(visit.bps[index]).sum(axis=1)
+            group = np.cumsum(sizes) // np.uint64(BATCH_BYTES)
+            group = np.maximum(group, np.arange(len(index), dtype=np.uint64) // np.uint64(BATCH_BLOCKS))
+            for part in np.split(index, np.flatnonzero(np.diff(group)) + 1):
+                yield _Batch(name, objset, visit, visit.bps[part], part)
+        # After those: what repeats may do so within the visit.
+        again = np.flatnonzero(repeated)
+        if len(again):
+            yield _Batch(name, objset, visit, visit.bps[again], again, repeated=True)
 
     # --- results ------------------------------------------------------------------------------------------------
 
-    def _collect(self, batch: _Batch, future: Future[ScrubResult]) -> None:
+    def _collect(self, batch: _Batch, future: Future[ScrubResult] | None) -> None:
+        if future is None:
+            self._repeat(batch)
+            return
         result = future.result()
         done = int(blkptr.dva_asize(batch.todo).sum())
         self.report.bytes += done
@@ -186,21 +204,25 @@ class Verifier:
         for damage in result.damage:
             places.setdefault(damage.index, []).append(damage)
         for at in np.flatnonzero(result.status):
-            found = tuple(self._place(d) for d in places.get(int(at), ()))
+            damages = places.get(int(at), ())
+            found = tuple(self._place(damage) for damage in damages)
             lost = int(result.status[at]) == STATUS_LOST
             if len(self._known) < MAX_DAMAGED:
                 self._known[self._identity(batch.todo[at])] = (lost, found)
-            for place in found:
-                counts = self.report.errors_by_vdev
-                counts[place.vdev] = counts.get(place.vdev, 0) + 1
+            counts = self.report.errors_by_vdev
+            for leaf, _ in {(damage.leaf, damage.column) for damage in damages}:
+                name = self._spa.tree.leaves[leaf].name
+                counts[name] = counts.get(name, 0) + 1
             self._report(batch.dataset, batch.objset, batch.visit, int(batch.index[at]), lost, found)
 
-    def _repeat(self, name: str, objset: int, visit: Visit, indices: np.ndarray) -> None:
+    def _repeat(self, batch: _Batch) -> None:
         """Blocks met again: a damaged one belongs to this file too."""
-        for at in indices:
-            known = self._known.get(self._identity(visit.bps[at]))
+        if not self._known:
+            return
+        for bp, at in zip(batch.todo, batch.index.tolist()):
+            known = self._known.get(self._identity(bp))
             if known is not None:
-                self._report(name, objset, visit, int(at), *known)
+                self._report(batch.dataset, batch.objset, batch.visit, at, *known)
 
     def _report(
         self, name: str, objset: int, visit: Visit, at: int, lost: bool, places: tuple[DamagedPlace, ...]
@@ -211,7 +233,9 @@ class Verifier:
             return
         number, level, blkid = int(visit.object[at]), int(visit.level[at]), int(visit.blkid[at])
         path = self._paths.path(objset, number)
-        self.report.damaged.append(DamagedBlock(name, objset, number, level, blkid, lost, path, places))
+        others = self._holders.after(objset, number, level, blkid, visit.bps[at])
+        also = tuple(self._paths.path(other, number) for other in others)
+        self.report.damaged.append(DamagedBlock(name, objset, number, level, blkid, lost, path, places, also))
 
     def _place(self, damage: Damage) -> DamagedPlace:
         leaf = self._spa.tree.leaves[damage.leaf]
