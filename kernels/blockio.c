@@ -197,7 +197,9 @@ static void list_job(work *w, const ub_job *job, const job_state *s)
                 extra += g->height;
                 continue;
             }
-            list_read(w, g->first + i, c->offset, payload(c), s->data + c->where);
+            /* Where a column without payload claims to belong means nothing. */
+            if (payload(c) != 0)
+                list_read(w, g->first + i, c->offset, payload(c), s->data + c->where);
             if (scrub) {
                 const uint32_t tail = c->stored - payload(c);
                 list_read(w, g->first + i, c->offset + payload(c), tail, extra);
@@ -595,7 +597,8 @@ static ptrdiff_t run_chunk(work *w, size_t at)
         reads += nreads;
         b->status[at + count] = UB_JOB_OK;
     }
-    if (reserve((void **)&w->scratch, &w->scratch_cap, (size_t)scratch, 1) != 0 ||
+    /* One byte more, so that there is an address even where nothing is needed. */
+    if (reserve((void **)&w->scratch, &w->scratch_cap, (size_t)scratch + 1, 1) != 0 ||
         reserve((void **)&w->reads, &w->reads_cap, reads, sizeof *w->reads) != 0)
         return -1;
 

@@ -85,6 +85,7 @@ def _child(out: TextIO, base: Path, pool: str, kinds: list[str], seeds: random.R
     golden = unpack(pool, base)
     source = Source(golden.images, golden.manifest.get("keys"))
     kinds = list(kinds)
+    barren: dict[str, int] = {}  # cases of each kind that could not be made, while none could
     while kinds and time.monotonic() < until:
         for kind in list(kinds):
             for _ in range(TURN):
@@ -94,8 +95,12 @@ def _child(out: TextIO, base: Path, pool: str, kinds: list[str], seeds: random.R
                 result = _one(source, pool, kind, seed)
                 faulthandler.cancel_dump_traceback_later()
                 if result is None:
-                    kinds.remove(kind)
-                    break
+                    barren[kind] = barren.get(kind, 0) + 1
+                    if barren[kind] == TURN:
+                        kinds.remove(kind)
+                        break
+                    continue
+                barren[kind] = -(1 << 30)
                 print(json.dumps(result), file=out, flush=True)
                 if time.monotonic() >= until:
                     return

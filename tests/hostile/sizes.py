@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from forge import Forger
+from uberblock.pool.errors import UsageError
 from uberblock.pool.ondisk import nvlist, sa, zap
 from uberblock.pool.ondisk.blkptr import BLKPTR_SIZE
 from uberblock.pool.ondisk.dmutypes import ObjectType
@@ -241,7 +242,10 @@ def change_configuration(forger: Forger, change: Callable[[NVList], Any]) -> Non
     (size,) = struct.unpack("<Q", dnode.bonus[:8])
     config = nvlist.decode(dnode.read(0, size))
     change(config)
-    packed = nvlist.encode(config)
+    try:
+        packed = nvlist.encode(config)
+    except UsageError:  # deeper than we write
+        raise NothingToForgeError from None
     if len(packed) > 16 << 20:
         raise NothingToForgeError
     old = np.array(dnode.bps(0, 1)[0])
@@ -268,7 +272,8 @@ def vdevs(config: NVList) -> list[NVList]:
 
 
 TYPES = (
-    "root", "mirror", "raidz", "draid", "dspare", "spare", "replacing", "hole", "missing", "indirect", "disk", "log", "",
+    "root", "mirror", "raidz", "draid", "dspare", "spare", "replacing", "hole", "missing", "indirect", "disk",
+    "log", "",
 )  # fmt: skip
 NAMES = (
     "draid_ndata", "draid_ngroups", "draid_nspares", "raidz_expanding", "raidz_expand_txgs", "is_log", "offline",
