@@ -25,8 +25,8 @@ CHUNK_UNITS_SHIFT = 25
 MAX_CHUNKS = 1 << 22
 #: More windows would take longer than anyone waits.
 MAX_WINDOWS = 1 << 12
-#: A range in more chunks than this is no block's: the largest, with all its parity, is 64 MiB, a chunk 512 KiB or more.
-MAX_PIECES = 256
+#: A range in more chunks than this is none: a metaslab has at most so many, and a block lies in one metaslab.
+MAX_PIECES = 1 << 10
 
 AWAY = -1  # in another window
 UNUSED = -2  # in no window: never used

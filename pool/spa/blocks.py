@@ -45,6 +45,8 @@ WINDOW_UNITS = 1 << 31
 WINDOW_UNITS_SHARED = 1 << 30
 #: Pointers worked on at a time.
 BATCH = 1 << 13
+#: No block takes more: 16 MiB with three times as much parity, and padding. What claims to is nowhere.
+HELD_MAX = (64 << 20) + (1 << 20)
 READ_BYTES = 8 << 20
 READ_BLOCKS = 2048
 #: Blocks that cannot be read, and parts of the pool that cannot, that are kept by name.
@@ -235,7 +237,7 @@ class BlockCheck:
         mine = space.in_window(slots)
         if self._first:
             mine |= space.in_none(slots)
-        counted = verdict.bps[mine]
+        counted = verdict.bps if mine.all() else verdict.bps[mine]
         report.stats.add(counted, deferred=batch.kind == Kind.DEFERRED)
         asizes = blkptr.dva_asize(counted).sum(axis=1)
         asizes[blkptr.is_embedded(counted)] = 0
@@ -251,12 +253,14 @@ class BlockCheck:
         self._progress(int(asizes.sum()))
 
     def _claim(self, batch: References, bps: BpArray, which: BoolArray, loose: BoolArray) -> None:
-        rows = np.flatnonzero(which & ~blkptr.is_embedded(bps))
+        which = which & ~blkptr.is_embedded(bps)
+        rows = np.flatnonzero(which)
 
         def unreadable(row: int, error: PoolError) -> None:
             self._note_unreadable(batch.place(int(rows[row])), error)
 
-        found = held(self._spa.zio, bps[rows], unreadable)
+        found = held(self._spa.zio, bps if len(rows) == len(bps) else bps[rows], unreadable)
+        found.start[found.end - found.start > HELD_MAX] = -1
         if not loose.any():
             self._ledger.claim(found.vdev, found.start, found.end)
             return

@@ -93,10 +93,8 @@ class BlockStats:
         same_vdev, same_metaslab = self._dittos(bps, there)
         used, place = np.unique(key, return_inverse=True)
         rows = self._sums.reshape(-1, COLUMNS)
-        for column, values in enumerate((1, lsize, psize, asize, gangs, same_vdev, same_metaslab)):
-            sums = np.zeros(len(used), dtype=np.int64)
-            np.add.at(sums, place.reshape(-1), values)
-            rows[used, column] += sums
+        for column, values in enumerate((None, lsize, psize, asize, gangs, same_vdev, same_metaslab)):
+            rows[used, column] += _sums(place.reshape(-1), values, len(used))
         if self._sectors is not None:
             self._count_sectors(key, psize)
         self._histograms(bps, embedded, psize, lsize, asize)
@@ -123,8 +121,8 @@ class BlockStats:
         for table, sizes in zip(self.sizes, (psize[stored], lsize[stored], asize[stored])):
             # The exponent of a float is exact for whole numbers of this size.
             bucket = np.clip(np.frexp(sizes.astype(np.float64))[1] - 1, 0, LOG_MAX)
-            np.add.at(table[0], bucket, 1)
-            np.add.at(table[1], bucket, sizes)
+            table[0] += _sums(bucket, None, LOG_MAX + 1)
+            table[1] += _sums(bucket, sizes, LOG_MAX + 1)
 
     def _count_sectors(self, key: I64Array, psize: I64Array) -> None:
         assert self._sectors is not None
@@ -165,6 +163,12 @@ class BlockStats:
             if kind in (None, row_kind) and level in (None, row_level):
                 result[bucket] += count
         return result if self._sectors is not None else []
+
+
+def _sums(place: I64Array, values: I64Array | BoolArray | None, count: int) -> I64Array:
+    """The sum of the values (or their number) at each place. A batch's sums are far below 2^53, where floats end."""
+    result: I64Array = np.bincount(place, weights=values, minlength=count).astype(np.int64)
+    return result
 
 
 def _totals(row: I64Array) -> Totals:

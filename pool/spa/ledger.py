@@ -110,13 +110,13 @@ class Ledger:
             for vdev, mapped in self.mapped.items():
                 here = left.pick(left.vdev == vdev)
                 mapped.unreferenced(here.start, here.end)
+        self._bits, self._begun = BitMap(0), None  # two maps at a time would be too much
         if self._missing:
             # Were they ever allocated?
             again = self._allocation.bits(self._units, None)
             free = RangeSet(*again.clear(*_signed(self._missing)))
             self._found(Fault.FREE, free)
             self._found(Fault.SHARED, self._missing - free)
-        self._bits, self._begun = BitMap(0), None
         self._first = False
 
     def _found(self, fault: Fault, units: RangeSet) -> None:

@@ -37,11 +37,16 @@ if TYPE_CHECKING:
 
 #: ``level`` of the blocks of an intent log, whose ``blkid`` is their number in the chain.
 LOG_LEVEL = -2
-#: A livelist's entries are counted against each other in memory; OpenZFS begins a new one at 500 000.
-MAX_LIVELIST = 1 << 22
+#: Entries of a livelist that are counted against each other at a time; OpenZFS begins a new one at 500 000, but keeps
+#: a txg's together.
+SHARE = 1 << 19
+SHARES_MAX = 1 << 8
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 #: A block pointer's bit in livelists: the record is a free.
 FREED = np.uint64(1)
 DNODES_PER_BLOCK = 32
+#: Pointers of an intent log in one batch.
+LOG_BATCH = 1 << 12
 _VDEV = np.uint64(0x00FFFFFF00000000)
 
 DEFERRED = "sync_bplist"
@@ -199,44 +204,61 @@ def _pointers(record: Record) -> tuple[BpArray, int]:
 def _log(head: _Head, header: ZilHeader, spa: Spa, unreadable: Unreadable) -> Iterator[References]:
     """The blocks of one log, and those its records point to."""
     first_txg = (spa.uberblock.checkpoint_txg or spa.uberblock.txg) + 1
-    blocks: list[tuple[BpArray, int, int]] = []
-    data: list[tuple[BpArray, int, int]] = []
-    clones: list[tuple[BpArray, int, int]] = []
+    found = _Gathered(head)
     try:
         for block in chain.read_blocks(spa.zio, header):
             if not header.claim_txg and int(block.bp["birth"]) >= first_txg:
                 break  # nobody has claimed it: its space may be anyone's
-            blocks.append((block.bp, 0, block.seq))
-            if not header.claim_txg:
-                continue
-            for record in block.records:
+            found.add(Kind.LOG, block.bp, 0, block.seq)
+            for record in block.records if header.claim_txg else ():
                 pointers, number = _pointers(record)
                 if record.type == TxType.CLONE_RANGE:
-                    clones += [(bp, number, 0) for bp in pointers]
-                else:
-                    data += [(bp, number, 0) for bp in pointers if int(bp["birth"]) >= header.claim_txg]
+                    for bp in pointers:
+                        found.add(Kind.LOG_CLONE, bp, number, 0)
+                    continue
+                for bp in pointers:
+                    if int(bp["birth"]) >= header.claim_txg:
+                        found.add(Kind.LOG_DATA, bp, number, 0)
+            yield from found.full()
     except PoolError as error:
         unreadable(f"{head.name}, intent log", error)
-    for kind, found in ((Kind.LOG, blocks), (Kind.LOG_DATA, data), (Kind.LOG_CLONE, clones)):
-        batch = _batch(kind, head, found)
-        if batch is not None:
-            yield batch
+    yield from found.rest()
 
 
-def _batch(kind: Kind, head: _Head, found: list[tuple[BpArray, int, int]]) -> References | None:
-    if not found:
-        return None
-    bps = np.array([np.array(bp).reshape(()) for bp, _, _ in found], dtype=BLKPTR)
-    keep = ~blkptr.is_hole(bps)
-    if kind != Kind.LOG_CLONE:
-        # Several records may have been written to one block.
-        _, first = np.unique(bps["dva"][:, 0], axis=0, return_index=True)
-        once = np.zeros(len(bps), dtype=bool)
-        once[first] = True
-        keep &= once | blkptr.is_embedded(bps)
-    numbers_, blkids = (np.array([row[at] for row in found], dtype=np.int64) for at in (1, 2))
-    level = np.full(len(bps), LOG_LEVEL, dtype=np.int64)
-    return References(kind, head.name, head.number, bps[keep], numbers_[keep], level[keep], blkids[keep])
+class _Gathered:
+    """Pointers of a log, gathered to batches. Several records may have been written to one block: it counts once."""
+
+    def __init__(self, head: _Head) -> None:
+        self._head = head
+        self._met: set[bytes] = set()
+        self._rows: dict[Kind, list[tuple[BpArray, int, int]]] = {}
+
+    def add(self, kind: Kind, bp: BpArray, number: int, blkid: int) -> None:
+        """Take one pointer."""
+        if bool(blkptr.is_hole(bp)):
+            return
+        if kind != Kind.LOG_CLONE and not bool(blkptr.is_embedded(bp)):
+            identity = bp["dva"][0].tobytes()
+            if identity in self._met:
+                return
+            self._met.add(identity)
+        self._rows.setdefault(kind, []).append((bp, number, blkid))
+
+    def full(self) -> Iterator[References]:
+        """Batches that are long enough."""
+        for kind in [kind for kind, rows in self._rows.items() if len(rows) >= LOG_BATCH]:
+            yield self._batch(kind, self._rows.pop(kind))
+
+    def rest(self) -> Iterator[References]:
+        """All that is left."""
+        for kind, rows in self._rows.items():
+            yield self._batch(kind, rows)
+
+    def _batch(self, kind: Kind, rows: list[tuple[BpArray, int, int]]) -> References:
+        bps = np.frombuffer(b"".join(np.array(bp).tobytes() for bp, _, _ in rows), dtype=BLKPTR)
+        numbers_, blkids = (np.array([row[at] for row in rows], dtype=np.int64) for at in (1, 2))
+        level = np.full(len(bps), LOG_LEVEL, dtype=np.int64)
+        return References(kind, self._head.name, self._head.number, bps, numbers_, level, blkids)
 
 
 # --- what waits to be freed -------------------------------------------------------------------------------------------
@@ -311,20 +333,23 @@ def _deleted_clones(spa: Spa, unreadable: Unreadable) -> Iterator[References]:
         lists = numbers(spa.mos, number, "the destroyed clones").values()
         for livelist in lists:
             for part in Deadlist(spa.mos, livelist).entries.values():
-                batches = list(_limited(Bpobj(spa.mos, part)))
-                if batches:
-                    yield _waiting(name, _alive(np.concatenate(batches)))
+                for share in _shares(Bpobj(spa.mos, part)):
+                    yield _waiting(name, _alive(share))
     except PoolError as error:
         unreadable(name, error)
 
 
-def _limited(found: Bpobj) -> Iterator[BpArray]:
-    total = 0
-    for batch in found.batches():
-        total += len(batch)
-        if total > MAX_LIVELIST:
-            raise LimitError("a livelist is longer than any gets", object=found.number)
-        yield batch
+def _shares(found: Bpobj) -> Iterator[BpArray]:
+    """A livelist's entries in shares that fit into memory, all of one block in one share."""
+    count = -(-sum(one.header.num_blkptrs for one in found.lists()) // SHARE)
+    if count > SHARES_MAX:
+        raise LimitError("a livelist is longer than any gets", object=found.number)
+    for number in range(count):
+        parts = []
+        for batch in found.batches():
+            mixed = (batch["dva"][:, 0, 1] + batch["dva"][:, 0, 0]) * _MIX >> np.uint64(32)
+            parts.append(batch[mixed % np.uint64(count) == number] if count > 1 else batch)
+        yield np.concatenate(parts)
 
 
 def _alive(bps: BpArray) -> BpArray:
