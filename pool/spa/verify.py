@@ -1,8 +1,9 @@
 """Verify a pool: read every block it refers to, every copy and every parity column, and name what is damaged.
 
-Each dataset's tree is walked from its newest uberblock's view; of a snapshot's and a clone's tree only the blocks born
-after the snapshot before it, since the older ones belong to that one too. So every block is read once; blocks that
-deduplication or cloning let appear many times are skipped while they are still in a small table of recent ones.
+Every tree is walked; of a snapshot's and a clone's only the blocks born after the snapshot before it, since the older
+ones belong to that one too. So every block is read once; blocks that deduplication or cloning let appear many times are
+skipped while they are still in a table of recent ones. Intent logs are followed as well, with the data in place that
+their records point to. What only waits to be freed is not looked at.
 
 The walk runs in the calling thread and hands batches of block pointers to worker threads, a bounded number at a time:
 memory does not grow with the pool. Nothing is written; what a scrub by OpenZFS would repair is only reported.
@@ -20,16 +21,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dmu.seen import SeenBlocks
-from ..dmu.traverse import Visit, walk
+from ..dmu.traverse import I64Array
 from ..errors import PoolError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from ..vdev.state import VdevState
+from ..zil import chain
 from ..zio.scrub import Damage, ScrubResult
 from .bookmarks import PathFinder
 from .holders import Holders
+from .logblocks import LogPart, log_parts
+from .references import LOG_LEVEL, Kind, references
 
 if TYPE_CHECKING:
+    from ..zil.chain import LogBlock
     from .spa import Spa
 
 BATCH_BYTES = 8 << 20
@@ -107,16 +112,26 @@ class VerifyReport:
         return len(self.damaged) == self.damaged_blocks and len(self.unreadable) == self.unreadable_trees
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where block pointers stand: arrays with an element for each."""
+
+    dataset: str
+    objset: int
+    object: I64Array
+    level: I64Array
+    blkid: I64Array
+
+
 @dataclass(slots=True)
 class _Batch:
     """Block pointers of one objset on their way to a worker, or ones that were met before."""
 
-    dataset: str
-    objset: int
-    visit: Visit
+    where: _Where
     todo: BpArray
-    index: np.ndarray
+    index: I64Array
     repeated: bool = False
+    log: LogBlock | None = None  # the one block there is, of an intent log
 
 
 class Verifier:
@@ -129,6 +144,7 @@ class Verifier:
         self._seen = SeenBlocks()
         self._paths = PathFinder(spa)
         self._holders = Holders(spa)
+        self._noted: set[str] = set()
         self._known: dict[tuple[int, int, int], tuple[bool, tuple[DamagedPlace, ...]]] = {}
         self.report = VerifyReport(spa.name)
 
@@ -141,7 +157,7 @@ class Verifier:
             try:
                 for batch in self._batches():
                     # What was met before waits in line, so that by its turn it is known whether it is damaged.
-                    future = None if batch.repeated else workers.submit(self._spa.zio.scrub, batch.todo)
+                    future = None if batch.repeated else workers.submit(self._scrub, batch)
                     pending.append((batch, future))
                     if len(pending) > 2 * self._threads:
                         self._collect(*pending.popleft())
@@ -156,39 +172,57 @@ class Verifier:
 
     # --- walking ------------------------------------------------------------------------------------------------
 
-    def _trees(self) -> Iterator[tuple[str, int, BpArray, int]]:
-        """(dataset, objset id, root pointer, oldest birth that is not ours) of every tree in the pool."""
-        yield "mos", 0, self._spa.uberblock.rootbp, 0
-        for dataset in self._spa.dsl.datasets(hidden=True):
-            if not bool(blkptr.is_hole(dataset.bp)):
-                yield dataset.name, dataset.obj, dataset.bp, dataset.phys.prev_snap_txg
-
     def _batches(self) -> Iterator[_Batch]:
-        for name, objset, bp, birth_after in self._trees():
+        for batch in references(self._spa, self._note):
+            if batch.kind == Kind.TREE:
+                where = _Where(batch.name, batch.objset, batch.object, batch.level, batch.blkid)
+                yield from self._split(where, batch.bps)
+        for part in log_parts(self._spa, self._note):
+            yield from self._log(part)
 
-            def note(place: object, error: PoolError, name: str = name) -> None:
-                self.report.unreadable_trees += 1
-                if len(self.report.unreadable) < MAX_DAMAGED:
-                    self.report.unreadable.append(f"{name} {place}: {error}")
+    def _note(self, what: str, error: PoolError) -> None:
+        line = f"{what}: {error}"
+        if line in self._noted:
+            return
+        self.report.unreadable_trees += 1
+        if len(self.report.unreadable) < MAX_DAMAGED:
+            self.report.unreadable.append(line)
+            self._noted.add(line)
 
-            for visit in walk(self._spa.zio, bp, objset_id=objset, birth_after=birth_after, errors=note):
-                yield from self._split(name, objset, visit)
-
-    def _split(self, name: str, objset: int, visit: Visit) -> Iterator[_Batch]:
+    def _split(self, where: _Where, bps: BpArray) -> Iterator[_Batch]:
         """Cut a visit into batches of bounded size; embedded blocks fall out, ones met before are set apart."""
-        self.report.blocks += len(visit.bps)
-        repeated = self._seen.add(visit.bps)
-        index = np.flatnonzero(~(repeated | blkptr.is_embedded(visit.bps)))
+        self.report.blocks += len(bps)
+        repeated = self._seen.add(bps)
+        index = np.flatnonzero(~(repeated | blkptr.is_embedded(bps)))
         if len(index):
-            sizes = blkptr.dva_asize(visit.bps[index]).sum(axis=1)
+            sizes = blkptr.dva_asize(bps[index]).sum(axis=1)
             group = np.cumsum(sizes) // np.uint64(BATCH_BYTES)
             group = np.maximum(group, np.arange(len(index), dtype=np.uint64) // np.uint64(BATCH_BLOCKS))
             for part in np.split(index, np.flatnonzero(np.diff(group)) + 1):
-                yield _Batch(name, objset, visit, visit.bps[part], part)
+                yield _Batch(where, bps[part], part)
         # After those: what repeats may do so within the visit.
         again = np.flatnonzero(repeated)
         if len(again):
-            yield _Batch(name, objset, visit, visit.bps[again], again, repeated=True)
+            yield _Batch(where, bps[again], again, repeated=True)
+
+    def _log(self, part: LogPart) -> Iterator[_Batch]:
+        """A block of an intent log, and the data that its records point to."""
+        one = np.zeros(1, dtype=np.int64)
+        where = _Where(part.name, part.objset, one, one + LOG_LEVEL, one + part.block.seq)
+        self.report.blocks += 1
+        yield _Batch(where, np.array(part.block.bp).reshape(1), one, log=part.block)
+        if len(part.data):
+            objects = np.array(part.objects, dtype=np.int64)
+            levels = np.full(len(objects), LOG_LEVEL, dtype=np.int64)
+            yield from self._split(_Where(part.name, part.objset, objects, levels, objects * 0), part.data)
+
+    def _scrub(self, batch: _Batch) -> ScrubResult:
+        if batch.log is None:
+            return self._spa.zio.scrub(batch.todo)
+        bp = batch.log.bp
+        return self._spa.zio.scrub_sealed(
+            chain.address_of(bp), batch.log.size, lambda data: chain.link_of(bp, data) is not None
+        )
 
     # --- results ------------------------------------------------------------------------------------------------
 
@@ -213,7 +247,7 @@ class Verifier:
             for leaf, _ in {(damage.leaf, damage.column) for damage in damages}:
                 name = self._spa.tree.leaves[leaf].name
                 counts[name] = counts.get(name, 0) + 1
-            self._report(batch.dataset, batch.objset, batch.visit, int(batch.index[at]), lost, found)
+            self._report(batch.where, int(batch.index[at]), batch.todo[at], lost, found)
 
     def _repeat(self, batch: _Batch) -> None:
         """Blocks met again: a damaged one belongs to this file too."""
@@ -222,20 +256,21 @@ class Verifier:
         for bp, at in zip(batch.todo, batch.index.tolist()):
             known = self._known.get(self._identity(bp))
             if known is not None:
-                self._report(batch.dataset, batch.objset, batch.visit, at, *known)
+                self._report(batch.where, at, bp, *known)
 
-    def _report(
-        self, name: str, objset: int, visit: Visit, at: int, lost: bool, places: tuple[DamagedPlace, ...]
-    ) -> None:
+    def _report(self, where: _Where, at: int, bp: BpArray, lost: bool, places: tuple[DamagedPlace, ...]) -> None:
         self.report.damaged_blocks += 1
         self.report.lost_blocks += lost
         if len(self.report.damaged) >= MAX_DAMAGED:
             return
-        number, level, blkid = int(visit.object[at]), int(visit.level[at]), int(visit.blkid[at])
+        objset, number = where.objset, int(where.object[at])
+        level, blkid = int(where.level[at]), int(where.blkid[at])
         path = self._paths.path(objset, number)
-        others = self._holders.after(objset, number, level, blkid, visit.bps[at])
+        if level == LOG_LEVEL and not number:
+            path = f"{where.dataset}:<intent log>"
+        others = self._holders.after(objset, number, level, blkid, bp)
         also = tuple(self._paths.path(other, number) for other in others)
-        self.report.damaged.append(DamagedBlock(name, objset, number, level, blkid, lost, path, places, also))
+        self.report.damaged.append(DamagedBlock(where.dataset, objset, number, level, blkid, lost, path, places, also))
 
     def _place(self, damage: Damage) -> DamagedPlace:
         leaf = self._spa.tree.leaves[damage.leaf]

@@ -126,25 +126,33 @@ def _no_log_block(bp: BpArray) -> str:
 
 def _read(zio: Zio, bp: BpArray) -> tuple[bytes, ChainLink | None]:
     """A log block and its chain structure; None for that if no copy holds a valid block."""
-    identity = [int(word) for word in bp["cksum"]]
-    slim = int(blkptr.checksum(bp)) == zil.CHECKSUM_ZILOG2
-    encrypted = bool(blkptr.is_crypt(bp))
-    address = bp
-    if encrypted:
-        # The third address of an encrypted block holds salt and initialisation vector.
-        address = bp.copy()
-        address["dva"][2] = 0
     size = int(blkptr.psize(bp))
     links: list[ChainLink] = []
 
     def good(data: memoryview) -> bool:
-        link = zil.decode_block(data, identity, slim, encrypted)
+        link = link_of(bp, data)
         if link is not None:
             links.append(link)
         return link is not None
 
-    data = zio.find(address, size, good)
+    data = zio.find(address_of(bp), size, good)
     return (bytes(size), None) if data is None else (bytes(data), links[-1])
+
+
+def link_of(bp: BpArray, data: memoryview) -> ChainLink | None:
+    """The chain structure in the bytes of a log block; None if they are not those of the block that ``bp`` means."""
+    identity = [int(word) for word in bp["cksum"]]
+    slim = int(blkptr.checksum(bp)) == zil.CHECKSUM_ZILOG2
+    return zil.decode_block(data, identity, slim, bool(blkptr.is_crypt(bp)))
+
+
+def address_of(bp: BpArray) -> BpArray:
+    """A log block's pointer with nothing but addresses in it: the third of an encrypted one is salt and IV."""
+    if not bool(blkptr.is_crypt(bp)):
+        return bp
+    address = bp.copy()
+    address["dva"][2] = 0
+    return address
 
 
 def _records(

@@ -190,6 +190,18 @@ class Zio:
         """
         return scrubbing.scrub(self, bps)
 
+    def scrub_sealed(
+        self, bp: blkptr.BpArray, size: int, good: Callable[[memoryview], bool]
+    ) -> scrubbing.ScrubResult:
+        """Scrub one block that carries its checksum in itself (a log block): the result is of one block.
+
+        Args:
+            bp: one block pointer; only its addresses and births count.
+            size: how many bytes, a multiple of 512.
+            good: tells whether bytes are what they should be; may be asked about many candidates.
+        """
+        return scrubbing.scrub_sealed(self, np.ascontiguousarray(bp).reshape(1)[0], size, good)
+
     # ---- one batch ------------------------------------------------------------------------------------------------
 
     def _fill(self, request: Request, out: NDArray[np.uint8], dest: I64Array) -> None:

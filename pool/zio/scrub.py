@@ -134,6 +134,15 @@ def scrub(zio: Zio, bps: blkptr.BpArray, depth: int = 0) -> ScrubResult:
     return found.result()
 
 
+def scrub_sealed(zio: Zio, bp: Any, size: int, good: Callable[[memoryview], bool]) -> ScrubResult:
+    """Scrub one block that carries its checksum in itself; see ``Zio.scrub_sealed``."""
+    request = copies.plain_request(zio, bp, size)
+    found = _Findings.of(np.zeros(1, dtype=bool), request.status)
+    if request.status[0] == Status.OK:
+        _examine(zio, request, np.zeros(1, dtype=np.int64), found, lambda _, data: good(data))
+    return found.result()
+
+
 def rounds(index: I64Array, sizes: I64Array) -> Iterator[I64Array]:
     """Cut a batch so that each part's stored bytes fit the memory of one round."""
     if len(index):
@@ -364,10 +373,7 @@ def _scrub_gang(zio: Zio, request: Request, i: int, found: _Findings, depth: int
     else:
         size = header.size
     words = ondisk.verifier(bp)
-    head = copies.plain_request(zio, bp, size)
-    heads = _Findings.of(np.zeros(1, dtype=bool), head.status)
-    if head.status[0] == Status.OK:
-        _examine(zio, head, np.zeros(1, dtype=np.int64), heads, lambda _, data: ondisk.verify(data, words))
+    heads = scrub_sealed(zio, bp, size, lambda data: ondisk.verify(data, words))
     found.damage += [_at(i, damage) for damage in heads.damage]
     if header is None or depth >= gang.GANG_DEPTH_MAX:
         return

@@ -102,6 +102,27 @@ def test_read_errors_are_damage(bench, make):
     assert pool.tree.leaves[1].read_errors == 1
 
 
+def test_blocks_that_carry_their_checksum(bench, make):
+    """Such as log blocks: who asks tells which copy is good; the other is compared with it."""
+    wide = make.top("raidz", [make.leaf(4 + k) for k in range(3)], nparity=1)
+    pool = bench(make.top("mirror", [make.leaf(2), make.leaf(3)]), wide)
+    data = b"log " + make.noise(16380)
+    bp = pool.write(data, (0, 0), (1, 0))
+
+    def good(copy):
+        return bytes(copy) == data
+
+    result = pool.zio.scrub_sealed(bp, len(data), good)
+    assert result.status.tolist() == [FINE] and not result.damage
+    pool.spoil(3, 8192 + 5)
+    pool.spoil(6, 4096 + 5)
+    result = pool.zio.scrub_sealed(bp, len(data), good)
+    assert result.status.tolist() == [DAMAGED]
+    assert found(pool, result) == [(0, 3, 8192, "checksum"), (0, 6, 4096, "checksum")]
+    result = pool.zio.scrub_sealed(bp, len(data), lambda copy: False)
+    assert result.status.tolist() == [LOST]
+
+
 def test_pointers_without_anything_to_read(bench, make):
     pool = bench(make.top("single", [make.leaf(2)]))
     bps = np.zeros(4, dtype=blkptr.BLKPTR)
