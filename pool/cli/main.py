@@ -67,9 +67,8 @@ def dispatch(argv: Sequence[str]) -> int:
         print(_help(), end="")
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
-        from uberblock import __version__
-
-        print(f"uberblock {__version__}")
+        # The package around this one is made by the build: only its installed form has a version.
+        print(f"uberblock {importlib.import_module('uberblock').__version__}")
         return 0
     entry = COMMANDS.get(argv[0])
     if entry is None:

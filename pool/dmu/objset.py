@@ -192,11 +192,11 @@ class Objset:
                 damaged(position * SLOTS_PER_BLOCK, SLOTS_PER_BLOCK, error)
             else:
                 if seen is not None and seen.add(bps[~blkptr.is_hole(bps)]).any():
-                    error = CorruptError("dnodes stand in several places", dataset=self.name or None)
+                    twice = CorruptError("dnodes stand in several places", dataset=self.name or None)
                     if damaged is None:
-                        raise error
+                        raise twice
                     left = self.meta.maxblkid + 1 - position
-                    damaged(position * SLOTS_PER_BLOCK, left * SLOTS_PER_BLOCK, error)
+                    damaged(position * SLOTS_PER_BLOCK, left * SLOTS_PER_BLOCK, twice)
                     return
                 yield from self._batch(position, bps, damaged)
             position = self.meta.next_data_block(position + count, damaged=out_of_reach)
