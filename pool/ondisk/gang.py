@@ -3,7 +3,9 @@
 A header is as many block pointers as fit before the embedded checksum in its last 40 bytes; unused ones are holes. It
 is 512 bytes long; with the feature ``dynamic_gang_header`` it may have the vdev's smallest allocation instead.
 
-Layout of a header of ``size`` bytes: pointers (128 each), zeros, embedded checksum (40, see ``eck``).
+Layout of a header of ``size`` bytes: pointers (128 each), zeros, embedded checksum (40, see ``eck``). Where the gang's
+own pointer is of an encrypted dataset, words 0 and 1 are folded (xor) with 2 and 3, and these are 0: room for an
+authentication code that gang headers do not have.
 
 Source: OpenZFS, zio.h (``zio_gbh_phys_t``) and zio_checksum.c.
 """
@@ -16,6 +18,7 @@ import numpy as np
 
 from ..errors import CorruptError
 from . import blkptr, eck
+from .dmutypes import ObjectType
 
 GANG_HEADER_SIZE = 512
 #: Largest smallest allocation of any vdev: 255 data columns of 64 KiB.
@@ -42,10 +45,23 @@ def verifier(bp: blkptr.BpArray) -> Words:
     return (vdev, offset, int(blkptr.physical_birth(bp)), 0)
 
 
-def verify(header: bytes | memoryview, words: Words) -> bool:
-    """True for a header that belongs where it was read."""
+def is_folded(bp: blkptr.BpArray) -> bool:
+    """The checksum in the header of this pointer is folded: the gang is of an encrypted dataset."""
+    return bool(blkptr.is_crypt(bp)) and int(blkptr.object_type(bp)) != ObjectType.OBJSET
+
+
+def verify(header: bytes | memoryview, words: Words, folded: bool = False) -> bool:
+    """True for a header that belongs where it was read. ``folded``: see ``is_folded``."""
     order = eck.order_of(header)
-    return order is not None and eck.verify(header, words, order)
+    if order is None:
+        return False
+    if not folded:
+        return eck.verify(header, words, order)
+    return _fold(eck.compute(header, words, order)) == eck.stored(header, order)[:2]
+
+
+def _fold(words: Words) -> tuple[int, int]:
+    return words[0] ^ words[2], words[1] ^ words[3]
 
 
 def decode(header: bytes | memoryview) -> blkptr.BpArray:
@@ -62,7 +78,9 @@ def decode(header: bytes | memoryview) -> blkptr.BpArray:
     return present
 
 
-def encode(pointers: blkptr.BpArray, words: Words, size: int = GANG_HEADER_SIZE, order: str = "<") -> bytes:
+def encode(
+    pointers: blkptr.BpArray, words: Words, size: int = GANG_HEADER_SIZE, order: str = "<", *, folded: bool = False
+) -> bytes:
     """A sealed header.
 
     Raises:
@@ -74,4 +92,7 @@ def encode(pointers: blkptr.BpArray, words: Words, size: int = GANG_HEADER_SIZE,
     body = np.ascontiguousarray(pointers).view("<u8").ravel()
     struct.pack_into(f"{order}{len(body)}Q", header, 0, *body.tolist())
     eck.seal(header, words, order)
+    if folded:
+        left = _fold(eck.stored(header, order))
+        struct.pack_into(order + "4Q", header, size - eck.WORDS_SIZE, *left, 0, 0)
     return bytes(header)

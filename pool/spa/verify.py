@@ -220,9 +220,7 @@ class Verifier:
         if batch.log is None:
             return self._spa.zio.scrub(batch.todo)
         bp = batch.log.bp
-        return self._spa.zio.scrub_sealed(
-            chain.address_of(bp), batch.log.size, lambda data: chain.link_of(bp, data) is not None
-        )
+        return self._spa.zio.scrub_sealed(bp, batch.log.size, lambda data: chain.link_of(bp, data) is not None)
 
     # --- results ------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def _read(zio: Zio, bp: BpArray) -> tuple[bytes, ChainLink | None]:
             links.append(link)
         return link is not None
 
-    data = zio.find(address_of(bp), size, good)
+    data = zio.find(bp, size, good)
     return (bytes(size), None) if data is None else (bytes(data), links[-1])
 
 
@@ -144,15 +144,6 @@ def link_of(bp: BpArray, data: memoryview) -> ChainLink | None:
     identity = [int(word) for word in bp["cksum"]]
     slim = int(blkptr.checksum(bp)) == zil.CHECKSUM_ZILOG2
     return zil.decode_block(data, identity, slim, bool(blkptr.is_crypt(bp)))
-
-
-def address_of(bp: BpArray) -> BpArray:
-    """A log block's pointer with nothing but addresses in it: the third of an encrypted one is salt and IV."""
-    if not bool(blkptr.is_crypt(bp)):
-        return bp
-    address = bp.copy()
-    address["dva"][2] = 0
-    return address
 
 
 def _records(

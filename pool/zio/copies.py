@@ -13,9 +13,10 @@ import numpy as np
 from uberblock.kernels import blockio
 
 from ..ondisk import blkptr
+from ..ondisk.dmutypes import ENCRYPTED
 from . import checksum, compress, reconstruct
 from .places import resolve
-from .request import Request, decode
+from .request import DVAS_ENCRYPTED, Request, decode
 from .runner import JOB
 from .status import Status
 
@@ -24,9 +25,18 @@ if TYPE_CHECKING:
     from .reader import Zio
 
 
+def addresses_of(bp: Any) -> Any:
+    """A pointer with nothing but addresses for its addresses: the third of encrypted data is salt and IV."""
+    if not (bool(blkptr.is_crypt(bp)) and not int(blkptr.level(bp)) and ENCRYPTED[int(blkptr.object_type(bp))]):
+        return bp
+    address = bp.copy()
+    address["dva"][DVAS_ENCRYPTED:] = 0
+    return address
+
+
 def plain_request(zio: Zio, bp: Any, size: int) -> Request:
     """A request for ``size`` bytes at a pointer's addresses, whatever else the pointer says."""
-    bps = np.array([bp], dtype=blkptr.BLKPTR)
+    bps = np.array([addresses_of(bp)], dtype=blkptr.BLKPTR)
     sectors = size // blkptr.SECTOR - 1
     ids = int(compress.Compression.OFF) << 32 | int(checksum.Checksum.OFF) << 40 | 1 << 63
     bps["prop"] = ids | sectors << 16 | sectors

@@ -8,6 +8,7 @@ Source: OpenZFS, zio.c (gang trees).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def read_stored(zio: Zio, request: Request, i: int) -> tuple[memoryview, Status]
 
 def header_sizes(zio: Zio, bp: Any) -> list[int]:
     """Sizes the header may have: 512 bytes, or the smallest allocation of the vdevs it is on."""
+    bp = copies.addresses_of(bp)
     tops = blkptr.dva_vdev(bp)[blkptr.dva_asize(bp) != 0]
     least = min((_min_alloc(zio.tree.tops[int(top)]) for top in tops if top < len(zio.tree.tops)), default=0)
     usable = ondisk.GANG_HEADER_SIZE < least <= ondisk.GANG_HEADER_MAX
@@ -61,12 +63,18 @@ class Header:
 
 def header(zio: Zio, bp: Any) -> Header | None:
     """The gang header a pointer leads to, from the first copy that verifies; None if none does."""
-    words = ondisk.verifier(bp)
+    good = checker(bp)
     for size in header_sizes(zio, bp):
-        data = copies.find(zio, bp, size, lambda copy: ondisk.verify(copy, words))
+        data = copies.find(zio, bp, size, good)
         if data is not None:
             return Header(ondisk.decode(data), size)
     return None
+
+
+def checker(bp: Any) -> Callable[[memoryview], bool]:
+    """Tells whether bytes are the gang header a pointer leads to."""
+    words, folded = ondisk.verifier(bp), ondisk.is_folded(bp)
+    return lambda copy: ondisk.verify(copy, words, folded)
 
 
 def children_fit(pointers: blkptr.BpArray, psize: int) -> bool:

@@ -372,8 +372,7 @@ def _scrub_gang(zio: Zio, request: Request, i: int, found: _Findings, depth: int
         size = ondisk.GANG_HEADER_SIZE
     else:
         size = header.size
-    words = ondisk.verifier(bp)
-    heads = scrub_sealed(zio, bp, size, lambda data: ondisk.verify(data, words))
+    heads = scrub_sealed(zio, bp, size, gang.checker(bp))
     found.damage += [_at(i, damage) for damage in heads.damage]
     if header is None or depth >= gang.GANG_DEPTH_MAX:
         return

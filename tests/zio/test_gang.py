@@ -22,19 +22,35 @@ def two_sides(bench, make, **more):
     )
 
 
-def tie(pool, data, children, places, salt, *, size=512, compress=2, logical=None, checksum=7):
+def tie(pool, data, children, places, salt, *, size=512, compress=2, logical=None, checksum=7, crypt=False):
     """A gang pointer whose header is at the places and whose pieces are the children."""
     bp = np.zeros(1, dtype=blkptr.BLKPTR)
     for k, (top, offset) in enumerate(places):
         bp["dva"][0, k] = 64 | top << 32, offset >> 9 | GANG
     sizes = len(logical or data) // 512 - 1 | (len(data) // 512 - 1) << 16
-    bp["prop"] = sizes | compress << 32 | checksum << 40 | 19 << 48 | 1 << 63
+    bp["prop"] = sizes | compress << 32 | checksum << 40 | 19 << 48 | crypt << 61 | 1 << 63
     bp["birth"] = 10
-    bp["cksum"] = zsum.compute(checksum, data, salt)
-    header = ondisk.encode(np.concatenate(children), ondisk.verifier(bp[0]), size)
+    words = zsum.compute(checksum, data, salt)
+    bp["cksum"] = (*zsum.shortened(checksum, words), 0, 0) if crypt else words
+    header = ondisk.encode(np.concatenate(children), ondisk.verifier(bp[0]), size, folded=crypt)
     for top, offset in places:
         pool.store(header, top, offset)
     return bp
+
+
+def test_gangs_of_encrypted_datasets(bench, make):
+    """Their headers' checksums are folded, and the third address is none, whatever it looks like."""
+    pool = two_sides(bench, make)
+    data = make.noise(12288)
+    bp = tie(pool, data, pieces(pool, data, [4096, 8192]), [(0, 3 << 20), (1, 3 << 20)], make.SALT, crypt=True)
+    bp["dva"][0, 2] = 64, (1 << 20) >> 9
+    assert bytes(pool.zio.read(bp, raw=True).block(0)) == data
+    result = pool.zio.scrub(bp)
+    assert result.status.tolist() == [FINE] and not result.damage
+    pool.spoil(3, 3 << 20)
+    result = pool.zio.scrub(bp)
+    assert result.status.tolist() == [DAMAGED]
+    assert [(d.leaf, d.dva, d.kind) for d in result.damage] == [(1, 0, "checksum")]
 
 
 def pieces(pool, data, sizes, top=0, start=0, **more):
