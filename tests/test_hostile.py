@@ -25,7 +25,7 @@ from uberblock.pool.device.file import FileDevice
 from uberblock.pool.device.overlay import OverlayDevice
 from uberblock.pool.ondisk import label
 
-CASES = int(os.environ.get("UBERBLOCK_HOSTILE_CASES", "25"))
+CASES = int(os.environ.get("UBERBLOCK_HOSTILE_CASES", "8"))
 
 #: Small pools with different things in them, all of which ship.
 POOLS = ("rewind", "names", "ganging", "dedup", "encrypted", "block-cloning", "algorithms")
