@@ -164,7 +164,8 @@ class DslDataset:
     def created_with(self) -> dict[str, int]:
         """What is stored in a file system's master node, or in a volume's properties (and its ``volblocksize``).
 
-        Readable without a key. Empty for an empty dataset.
+        Readable without a key. Empty for a dataset that holds no objects or is neither (OpenZFS's test program, which
+        has no file systems, makes such).
 
         Raises:
             CorruptError: the object is not what it has to be, or lacks what it has to have.
@@ -172,6 +173,8 @@ class DslDataset:
         if self.is_empty:
             return {}
         objset = self.objset(raw=True)
+        if objset.type not in (OS_TYPE_ZFS, OS_TYPE_ZVOL) or not objset.object_count:
+            return {}
         volume = self.head_kind == "volume"
         number, wanted = (
             (ZVOL_PROPERTIES, ObjectType.ZVOL_PROP) if volume else (MASTER_NODE, ObjectType.MASTER_NODE)

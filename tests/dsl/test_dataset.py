@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
+from uberblock.pool import import_pool
 from uberblock.pool.dsl.dataset import DslDataset
 from uberblock.pool.dsl.pool import DslPool
 from uberblock.pool.errors import CorruptError, NotFoundError
@@ -166,3 +168,13 @@ def test_flags_and_further_entries(mos: FakeMos) -> None:
     assert set(head.fields) == set(fields)
     assert head.resume is None
     assert head.is_empty and head.kind == "filesystem" and head.created_with == {}
+
+
+@pytest.mark.parametrize(("kind", "count"), [(4, 20), (2, 0)])
+def test_object_sets_that_are_no_file_system(pools, monkeypatch, kind: int, count: int) -> None:
+    """ztest's datasets hold plain objects, or nothing at all; asking for their properties said they were damaged."""
+    with import_pool(search=pools("rewind").dir) as pool:
+        dataset = pool.dataset("tank-rewind")
+        monkeypatch.setattr(dataset.dsl, "objset", lambda **more: SimpleNamespace(type=kind, object_count=count))
+        assert dataset.dsl.created_with == {}
+        assert "used" in dataset.properties() and "normalization" not in dataset.properties()
