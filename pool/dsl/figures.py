@@ -127,8 +127,7 @@ def _zpl(name: str) -> Figure:
     def figure(dataset: DslDataset) -> int | None:
         if dataset.head_kind != "filesystem" or dataset.is_empty:
             return None
-        settings = dataset.created_with
-        return settings.get(name, 0 if settings and name in ZPL_OPTIONAL else None)
+        return dataset.created_with.get(name, 0 if name in ZPL_OPTIONAL else None)
 
     return figure
 

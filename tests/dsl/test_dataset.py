@@ -177,4 +177,4 @@ def test_object_sets_that_are_no_file_system(pools, monkeypatch, kind: int, coun
         dataset = pool.dataset("tank-rewind")
         monkeypatch.setattr(dataset.dsl, "objset", lambda **more: SimpleNamespace(type=kind, object_count=count))
         assert dataset.dsl.created_with == {}
-        assert "used" in dataset.properties() and "normalization" not in dataset.properties()
+        assert {"used", "recordsize"} <= set(dataset.properties())
