@@ -37,13 +37,21 @@ class HistoryRecord:
     raw: NVList = field(default_factory=NVList, repr=False)
 
     def __str__(self) -> str:
-        stamp = time.strftime("%Y-%m-%d.%H:%M:%S", time.localtime(self.time))
+        stamp = _stamp(self.time)
         if self.kind == "internal":
             where = f" {self.dataset} ({self.dataset_id})" if self.dataset else ""
             return (
                 f"{stamp} [txg:{self.txg}] {self.text.partition(' ')[0]}{where} {self.text.partition(' ')[2]}".rstrip()
             )
         return f"{stamp} {self.text}"
+
+
+def _stamp(seconds: int) -> str:
+    """A time as ``zpool history`` shows it, in the local time zone."""
+    try:
+        return time.strftime("%Y-%m-%d.%H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"@{seconds}"  # no calendar has it
 
 
 def read_history(spa: Spa) -> list[HistoryRecord]:

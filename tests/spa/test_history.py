@@ -8,7 +8,7 @@ import pytest
 from uberblock.pool import import_pool
 from uberblock.pool.errors import CorruptError
 from uberblock.pool.ondisk.nvlist import NVList
-from uberblock.pool.spa.history import record_of
+from uberblock.pool.spa.history import HistoryRecord, record_of
 
 
 def test_history_of_every_pool(pools, every_kind: str) -> None:
@@ -46,3 +46,9 @@ def test_records_of_all_kinds() -> None:
     assert record_of(NVList({})).kind == "unknown"
     with pytest.raises(CorruptError):
         record_of(NVList({"history command": 7}))
+
+
+@pytest.mark.parametrize("seconds", [1 << 40, 1 << 56, (1 << 64) - 1])
+def test_impossible_times(seconds: int) -> None:
+    """A record from the year 2,283,417,093 ended ``zpool history`` in an OSError."""
+    assert "zpool create" in str(HistoryRecord(time=seconds, kind="command", text="zpool create"))
