@@ -94,6 +94,7 @@ def _pool(args: argparse.Namespace) -> int:
                 print("\nMOS Configuration:")
                 print("\n".join(nvlist_lines(spa.config, 8)))
         if args.uberblock:
+            from ..spa.checkpoint import checkpoint_uberblock, has_checkpoint
             from .zdblabels import uberblock_document, uberblock_lines
 
             if args.json:
@@ -101,6 +102,9 @@ def _pool(args: argparse.Namespace) -> int:
             else:
                 print("\nUberblock:")
                 print("\n".join(uberblock_lines(spa.uberblock)))
+                if has_checkpoint(spa.directory):
+                    print("\n\nCheckpointed uberblock found:")
+                    print("\n".join(uberblock_lines(checkpoint_uberblock(spa.directory))))
         if args.history:
             for line in pool.history_lines():
                 print(line)
