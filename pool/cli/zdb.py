@@ -30,7 +30,7 @@ examples:
 exit status (as zdb):
   0  done
   1  the pool or device could not be opened
-  2  wrong use, no valid label, or an inconsistency was found
+  2  wrong use, no valid label, or an inconsistency was found (also space that leaks, of which zdb only prints a line)
   3  blocks that cannot be read
 """
 
