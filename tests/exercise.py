@@ -341,7 +341,7 @@ class Exercise:
             stream = self.attempt("open", lambda: znode.open())
             if stream is not None:
                 self.attempt("read", lambda: stream.read(BYTES))
-                self.attempt("ranges", stream.data_ranges)
+                self.attempt("ranges", lambda: list(islice(stream.data_ranges(), 5000)))
 
 
 class _Nowhere(io.RawIOBase):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from uberblock.pool import import_pool
-from uberblock.pool.errors import NotFoundError, UsageError
+from uberblock.pool.errors import LimitError, NotFoundError, UsageError
 from uberblock.pool.manifest import compare, digest, entries, read_manifest
 from uberblock.pool.zpl.file import ObjectFile
 
@@ -176,6 +176,14 @@ def test_runs_without_zeros_at_their_ends(monkeypatch: pytest.MonkeyPatch, piece
         (562, 46, hashlib.sha256(middle).hexdigest()),
         (8192, 1, hashlib.sha256(b"x").hexdigest()),
     ]
+
+
+def test_too_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in millions of pieces would have become an entry of gigabytes."""
+    monkeypatch.setattr(digest, "RUNS_MAX", 5)
+    file = Sparse(10**6, {at: b"x" for at in range(0, 1000, 2)})
+    with pytest.raises(LimitError, match="too many pieces"):
+        digest.nonzero_runs(file)
 
 
 def test_damage_is_told_by_file(pools: Callable[[str], Any], tmp_path: Path) -> None:

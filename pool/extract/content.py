@@ -46,11 +46,12 @@ def check_name(name: str) -> None:
         raise CorruptError("a directory holds a name that no file can have", name=printable(name))
 
 
-def ranges(file: ObjectFile, sparse: bool = True) -> list[tuple[int, int]]:
+def ranges(file: ObjectFile, sparse: bool = True) -> Iterator[tuple[int, int]]:
     """(offset, length) of what has to be copied: data, or, if not ``sparse``, everything. Raises: CorruptError."""
-    if not sparse:
-        return [(0, file.size)] if file.size else []
-    return file.data_ranges()
+    if sparse:
+        yield from file.data_ranges()
+    elif file.size:
+        yield 0, file.size
 
 
 def ahead(found: Iterable[tuple[str, Znode]]) -> Iterator[tuple[str, Znode, Pieces | None]]:
@@ -95,15 +96,19 @@ class Copier:
         self.progress = progress
         self._buffer = bytearray()
 
-    def ranges(self, file: ObjectFile, name: str, sparse: bool = True) -> list[tuple[int, int]]:
-        """As the function of this name; a file whose ranges cannot be told is copied whole when going on."""
+    def ranges(self, file: ObjectFile, name: str, sparse: bool = True) -> Iterator[tuple[int, int]]:
+        """As the function of this name; when going on, all that follows is copied where ranges cannot be told."""
+        at = 0
         try:
-            return ranges(file, sparse)
+            for start, length in ranges(file, sparse):
+                yield start, length
+                at = start + length
         except PoolError as error:
             if not self.keep_going:
                 raise
             self.report(f"{printable(name)}: {error}")
-            return ranges(file, False) if file.size <= 1 << 40 else []
+            if at < file.size <= 1 << 40:
+                yield at, file.size - at
 
     def pieces(self, file: ObjectFile, start: int, length: int, name: str) -> Iterator[tuple[int, memoryview]]:
         """(offset, bytes) of one range. The bytes are good until the next piece."""

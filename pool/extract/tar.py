@@ -7,6 +7,7 @@ in a tar archive; they are told.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
 from ..errors import CorruptError, PoolError
@@ -140,7 +141,7 @@ class _Archive:
         if pieces is not None and content.size - sum(len(data) for _, data in pieces) < SPARSE_FROM:
             self._small(member, content.size, pieces)
             return
-        ranges = self.copier.ranges(content, content.name, self.sparse)
+        ranges = list(islice(self.copier.ranges(content, content.name, self.sparse), MAX_RANGES + 1))
         stored = sum(length for _, length in ranges)
         if content.size - stored >= SPARSE_FROM and len(ranges) <= MAX_RANGES:
             text = pax.sparse(member, ranges, content.size)

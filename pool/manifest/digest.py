@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..dmu.dnode import Dnode
-from ..errors import PoolError
+from ..errors import LimitError, PoolError
 from ..zpl.batch import read_small
 from ..zpl.file import ObjectFile
 
 PIECE = 8 << 20
 SEEN_MAX = 1 << 18  # checksums remembered
+RUNS_MAX = 1 << 18  # ranges of one file that are described
 
 EMPTY = hashlib.sha256().hexdigest()
 _ZEROS = bytes(1 << 20)
@@ -99,13 +100,19 @@ def stream(
 
 
 def nonzero_runs(content: ObjectFile, executor: Executor | None = None) -> list[tuple[int, int, str]]:
-    """(offset, length, SHA-256) of what is left of each range of data without the zeros at its ends."""
+    """(offset, length, SHA-256) of what is left of each range of data without the zeros at its ends.
+
+    Raises:
+        LimitError: more of them than there is room for; ChecksumError ...: it cannot be read.
+    """
     runs = []
     for start, length in content.data_ranges():
         trimmer = _Trimmer(start)
         stream(content, start, length, trimmer.add, executor)
         if trimmer.length:
             runs.append((trimmer.offset, trimmer.length, trimmer.digest.hexdigest()))
+        if len(runs) > RUNS_MAX:
+            raise LimitError("a file is in too many pieces to describe each", limit=RUNS_MAX)
     return runs
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..dmu.dnode import Damaged, Dnode
@@ -149,9 +150,11 @@ class ObjectFile(io.RawIOBase):
         self.readinto(data)
         return bytes(data)
 
-    def data_ranges(self) -> list[tuple[int, int]]:
-        """(offset, length) of what is not a hole, in order; lengths end at the file's size."""
-        ranges = []
+    def data_ranges(self) -> Iterator[tuple[int, int]]:
+        """(offset, length) of what is not a hole, in order; lengths end at the file's size.
+
+        They come one by one: a file can be in more pieces than memory holds.
+        """
         at = 0
         while at < self.size:
             start = self.dnode.next_data(at)
@@ -159,9 +162,8 @@ class ObjectFile(io.RawIOBase):
                 break
             start = max(start, at)
             end = min(self.dnode.next_hole(start), self.size)
-            ranges.append((start, end - start))
+            yield start, end - start
             at = end
-        return ranges
 
 
 class ZplFile(ObjectFile):

@@ -61,7 +61,7 @@ def test_one_that_cannot_be_read_does_not_spoil_the_others(
 
 
 def test_pointers_that_belong_elsewhere(files: list[ZplFile], monkeypatch: pytest.MonkeyPatch) -> None:
-    some = [f for f in files if f.size and f.dnode.nlevels == 1 and f.data_ranges()][:3]
+    some = [f for f in files if f.size and f.dnode.nlevels == 1 and list(f.data_ranges())][:3]
     bad = some[1].dnode
     wrong = np.array(bad.blkptr)
     wrong["prop"] |= np.uint64(3 << 56)  # a level

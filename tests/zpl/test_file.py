@@ -7,11 +7,12 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import pytest
 from uberblock.pool.errors import LimitError, UsageError
-from uberblock.pool.zpl.file import ZplFile
+from uberblock.pool.zpl.file import ObjectFile, ZplFile
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_holes(home: Any, opened: Callable[[str], Any]) -> None:
     facts = opened("classes").manifest["datasets"]["tank-classes/home@one"]["tree"]["sparse/terabyte"]
     file = home.open("/sparse/terabyte")
     runs = facts["large"]["nonzero_runs"]
-    ranges = file.data_ranges()
+    ranges = list(file.data_ranges())
     assert len(ranges) == len(runs)
     for (start, length), (offset, size, digest) in zip(ranges, runs):
         assert start <= offset
@@ -88,11 +89,27 @@ def test_a_file_of_holes_alone(home: Any, opened: Callable[[str], Any]) -> None:
     for path, facts in tree.items():
         if path.startswith("sparse/") and facts["type"] == "file" and facts["size"]:
             file = home.open("/" + path)
-            if not file.data_ranges():
+            if not list(file.data_ranges()):
                 found += 1
                 with pytest.raises(OSError, match="no data"):
                     file.seek(0, os.SEEK_DATA)
     assert found >= 0
+
+
+class Comb:
+    """Data in every other block, exabytes of it."""
+
+    def next_data(self, offset: int) -> int:
+        return offset + offset % 2
+
+    def next_hole(self, offset: int) -> int:
+        return offset + 1
+
+
+def test_more_ranges_than_memory_holds() -> None:
+    """A forged file of 2^60 ranges of data was to be listed whole before its first byte was copied."""
+    file = ObjectFile(Comb(), 1 << 60)  # type: ignore[arg-type]
+    assert list(islice(file.data_ranges(), 3)) == [(0, 1), (2, 1), (4, 1)]
 
 
 def test_more_than_memory(home: Any) -> None:
