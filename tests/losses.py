@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from uberblock.pool import Pool
+from conftest import GoldenPool
+from golden import Outcome, choose, compare_some, dataset_differences
+from uberblock.pool import Pool, import_pool
 from uberblock.pool.ondisk import label
 from uberblock.pool.vdev.vdev import Vdev
 
@@ -141,3 +144,61 @@ def pick(every: list[Any], count: int, seed: str) -> list[Any]:
     if len(every) <= count:
         return every
     return [every[k] for k in sorted(random.Random(seed).sample(range(len(every)), count))]
+
+
+# ---- golden pools that lose disks ------------------------------------------------------------------------
+
+REDUNDANT = [
+    "checkpoint", "classes", "compat", "compat-old", "damaged", "damaged-mirror", "degraded", "draid", "mirror",
+    "raidz-expansion", "raidz1", "raidz2", "raidz3", "stripes", "version28", "zil-slog",
+]  # fmt: skip
+
+#: Disks with damage, or stale: redundancy is used up but for these very disks.
+HURT = {"damaged": {"d1.img", "d2.img"}, "damaged-mirror": {"d0.img"}, "degraded": {"d1.img"}}
+
+LOGGED = {"zil-slog"}
+COMBINATIONS = 24  # of more than these a sample is taken, another one for each way
+ENTRIES = 48
+
+
+class LosingPool:
+    """A golden pool some of whose disks get lost."""
+
+    def __init__(self, golden: GoldenPool, folder: Path) -> None:
+        self.kind = golden.kind
+        self.name = golden.manifest["pool"]
+        self.manifest = golden.manifest
+        self.datasets = golden.manifest["datasets"]
+        if golden.kind in LOGGED:
+            self.datasets = {name: one for name, one in self.datasets.items() if "@" in name}
+        self.keys = golden.manifest["keys"]
+        self.disks = LostDisks(golden.images, folder)
+        with import_pool(search=golden.dir) as pool:
+            self.tops = tolerances(pool)
+            self.names = {one.name for one in pool.datasets()}
+
+    @property
+    def bearable(self) -> list[Loss]:
+        """Every combination of lost disks that redundancy still makes up for."""
+        hurt = HURT.get(self.kind)
+        return [loss for loss in within(self.tops) if hurt is None or loss <= hurt]
+
+    def ways(self, loss: Loss, way: str) -> dict[str, str]:
+        """How each disk of a loss is lost."""
+        if way != "mixed":
+            return dict.fromkeys(loss, way)
+        rng = random.Random(f"{self.kind} {sorted(loss)}")
+        return {name: rng.choice(WAYS) for name in sorted(loss)}
+
+    @contextmanager
+    def opened(self, lost: dict[str, str], **options: bool) -> Iterator[Pool]:
+        """The pool without some images (by name), each lost in its way."""
+        with import_pool(search=self.disks.search(lost), keys=self.keys, **options) as pool:
+            yield pool
+
+    def compare(self, pool: Pool, loss: Loss, seed: str) -> Outcome:
+        """Hold datasets, and some of what is in them, against the manifest."""
+        chosen = choose(self.datasets, ENTRIES, random.Random(f"{seed} {sorted(loss)}"))
+        outcome = compare_some(pool, self.datasets, chosen)
+        outcome.wrong += dataset_differences(pool, self.manifest["datasets"])
+        return outcome

@@ -8,67 +8,13 @@ each lost disk in another of these ways.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from golden import choose, compare_all, compare_some, dataset_differences, params
-from losses import WAYS, Loss, LostDisks, beyond, pick, tolerances, within
-from uberblock.pool import Pool, PoolError, import_pool
+from golden import choose, compare_all, compare_some, params
+from losses import COMBINATIONS, ENTRIES, HURT, LOGGED, REDUNDANT, WAYS, LosingPool, beyond, pick
+from uberblock.pool import Pool, PoolError
 from uberblock.pool.errors import MissingDeviceError, NotFoundError
-
-REDUNDANT = [
-    "checkpoint", "classes", "compat", "compat-old", "damaged", "damaged-mirror", "degraded", "draid", "mirror",
-    "raidz-expansion", "raidz1", "raidz2", "raidz3", "stripes", "version28", "zil-slog",
-]  # fmt: skip
-
-#: Disks with damage, or stale: redundancy is used up but for these very disks.
-HURT = {"damaged": {"d1.img", "d2.img"}, "damaged-mirror": {"d0.img"}, "degraded": {"d1.img"}}
-
-LOGGED = {"zil-slog"}
-COMBINATIONS = 24  # of more than these a sample is taken, another one for each way
-ENTRIES = 48
-
-
-class LosingPool:
-    """A golden pool some of whose disks get lost."""
-
-    def __init__(self, golden, folder) -> None:
-        self.kind = golden.kind
-        self.name = golden.manifest["pool"]
-        self.manifest = golden.manifest
-        self.datasets = golden.manifest["datasets"]
-        if golden.kind in LOGGED:
-            self.datasets = {name: one for name, one in self.datasets.items() if "@" in name}
-        self.keys = golden.manifest["keys"]
-        self.disks = LostDisks(golden.images, folder)
-        with import_pool(search=golden.dir) as pool:
-            self.tops = tolerances(pool)
-            self.names = {one.name for one in pool.datasets()}
-
-    @property
-    def bearable(self) -> list[Loss]:
-        hurt = HURT.get(self.kind)
-        return [loss for loss in within(self.tops) if hurt is None or loss <= hurt]
-
-    def ways(self, loss: Loss, way: str) -> dict[str, str]:
-        """How each disk of a loss is lost."""
-        if way != "mixed":
-            return dict.fromkeys(loss, way)
-        rng = random.Random(f"{self.kind} {sorted(loss)}")
-        return {name: rng.choice(WAYS) for name in sorted(loss)}
-
-    @contextmanager
-    def opened(self, lost: dict[str, str], **options: bool) -> Iterator[Pool]:
-        with import_pool(search=self.disks.search(lost), keys=self.keys, **options) as pool:
-            yield pool
-
-    def right(self, pool: Pool, loss: Loss, seed: str) -> None:
-        """Datasets, and some of what is in them."""
-        assert dataset_differences(pool, self.manifest["datasets"]) == []
-        chosen = choose(self.datasets, ENTRIES, random.Random(f"{seed} {sorted(loss)}"))
-        outcome = compare_some(pool, self.datasets, chosen)
-        assert outcome.all_right, (sorted(loss), outcome)
 
 
 @pytest.fixture
@@ -84,7 +30,8 @@ def test_within_redundancy(losing, kind: str, way: str) -> None:
     for loss in pick(losses, COMBINATIONS, kind + way):
         lost = pool_of.ways(loss, way)
         with pool_of.opened(lost) as pool:
-            pool_of.right(pool, loss, way)
+            outcome = pool_of.compare(pool, loss, way)
+            assert outcome.all_right, (sorted(loss), outcome)
             sound = kind != "degraded" and set(lost.values()) == {"garbage"}
             assert pool.health == ("ONLINE" if sound else "DEGRADED")
 
