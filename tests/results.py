@@ -50,8 +50,9 @@ what cannot be read is told file by file. No wrong byte came out in any combinat
 Held against OpenZFS's own programs (`tests/judges/`): the pool images of its test suite (versions 1 to 15 and 5000,
 x86 and SPARC, mirrors, raidz, a spare in use, encryption of the first releases) open, verify clean and list the same
 datasets and objects as zdb does, and version 999 is refused by its number; pools that ztest has just made (of mirrors,
-raidz2, draid, a raidz being expanded; never exported) verify clean, and all sums over their blocks are those of zdb; the
-output of `uberblock zdb` for labels, uberblocks, configuration, datasets, objects and blocks is zdb's, line by line.
+raidz2, draid, a raidz being expanded; never exported) verify clean, and all sums over their blocks are those of zdb;
+the output of `uberblock zdb` for labels, uberblocks, configuration, datasets, objects and blocks is zdb's, line by
+line.
 """
 
 

@@ -181,7 +181,7 @@ def test_runs_without_zeros_at_their_ends(monkeypatch: pytest.MonkeyPatch, piece
 def test_too_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file in millions of pieces would have become an entry of gigabytes."""
     monkeypatch.setattr(digest, "RUNS_MAX", 5)
-    file = Sparse(10**6, {at: b"x" for at in range(0, 1000, 2)})
+    file = Sparse(10**6, dict.fromkeys(range(0, 1000, 2), b"x"))
     with pytest.raises(LimitError, match="too many pieces"):
         digest.nonzero_runs(file)
 
