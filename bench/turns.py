@@ -60,10 +60,9 @@ def python(call: Callable[[int], object], count: int) -> Run:
     return run
 
 
-def function(address: int, items: NDArray[np.uintp], keep: object = None, burst: int = 1) -> Run:
+def function(address: int, items: NDArray[np.uintp], keep: object = None) -> Run:
     """A C function at ``address``, called from C. ``items``: one row of six words for each piece, the arguments
-    (integers or addresses; ones that the function does not have are ignored). ``keep``: what must stay alive.
-    ``burst``: calls between two looks at the clock (which costs up to half a microsecond)."""
+    (integers or addresses; ones that the function does not have are ignored). ``keep``: what must stay alive."""
     if items.ndim != 2 or items.shape[1] != 6 or items.dtype != np.uintp or not items.flags.c_contiguous:
         raise ValueError("items: a C-contiguous array of rows of six words is wanted")
     rig = native.load("rig").rig_run
@@ -74,7 +73,7 @@ def function(address: int, items: NDArray[np.uintp], keep: object = None, burst:
         at = ctypes.c_size_t(start)
         spent = rig(
             ctypes.c_void_p(address), ctypes.c_void_p(held[0].ctypes.data), ctypes.c_size_t(count), ctypes.byref(at),
-            ctypes.c_int64(slice_ns), ctypes.c_size_t(burst),
+            ctypes.c_int64(slice_ns),
         )  # fmt: skip
         return spent, at.value
 
