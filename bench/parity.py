@@ -1,121 +1,166 @@
-"""How fast raidz parity is made and columns are rebuilt, for every kernel of this machine, on one core.
+"""How fast raidz parity is made and lost columns are rebuilt, on one core, beside every peer on this machine.
 
-    taskset -c 1 python -m bench.parity [--shapes 4+2,8+3] [--blocks 4096,131072] [--lost 3,5]
-                                        [--kernels avx2,scalar] [--rounds 7]
+    python -m bench.parity [--json FILE] [--plot FILE.svg] [--isal LIBRARY ...] [--zpool LIBRARY]
+    python -m bench.parity --losses all --shapes 8+3 --blocks 16384     every combination of lost columns
+    python -m bench.parity --kernels avx2,ssse3,scalar                  instruction sets of ours side by side
 
-Figures are GB/s (10^9) of data columns, best and median of short slices taken in turn, so that a machine
-whose speed drifts does not favour anybody. ``cache``: one stripe again and again. ``stream``: stripes in turn
-out of an arena that no cache holds; beside it the roofline, what memory gives if each data byte is read and
-each result byte written once, by the speed of copying the arena.
+Peers are called if they are there: OpenZFS's own vector code (libzpool) and ISA-L, both from C and on the same
+stripes; the table says which were found. Each is checked first: what does not give raidz's bytes is not measured.
+Contenders take turns in slices of a millisecond of CPU time. Figures are GB/s (10^9) of data columns. ``cache``: one
+stripe again and again. ``stream``: stripes in turn out of an arena that no cache holds. The limit of memory is
+min(read, copy n/(n+k)) for k columns written, both measured in the same turns, on as many bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from uberblock.kernels import raidz
 
-ARENA_BYTES = 256 << 20
-SLICE_NS = 2_000_000
-Stripe = list[NDArray[np.uint8]]
+from . import arena, machine, peers_isal, peers_openzfs, plot, roofline, table, turns
+from .peers_ours import Ours
+from .stripes import Peer, Stripes, Task, every_loss, losses
+
+SHAPES = "8+1,8+2,8+3,4+2,10+2,16+3"
+BLOCKS = "4096,16384,131072,1048576"
+ARENA_BYTES = 384 << 20
+SLICE_NS = 1_000_000
+CHECKED_BLOCK = 4096
 
 
-def stripes_of(arena: NDArray[np.uint8], columns: int, block: int, count: int) -> list[Stripe]:
-    """Page-aligned columns one after the other, as a record is cut into them."""
-    whole = arena[: count * columns * block].reshape(count, columns, block)
-    return [list(stripe) for stripe in whole]
+def is_right(peer: Peer, task: Task, memory: NDArray[np.uint8]) -> bool:
+    """Does the peer do the task, and give raidz's bytes? The plain C kernel says what these are."""
+    stripes = Stripes(memory, task.width, CHECKED_BLOCK, 1)
+    columns = [stripes.column(0, c) for c in range(task.width)]
+    before = raidz.implementation()
+    raidz.select("scalar")
+    raidz.generate(columns[task.nparity :], columns[: task.nparity])
+    raidz.select(before)
+    run = peer.run(task, stripes)
+    if run is None:
+        return False
+    kept = [c.copy() for c in columns]
+    for c in task.missing if task.targets else range(task.nparity):
+        columns[c][:] = 0xA5
+    run(0, 0)
+    run(0, 1)
+    wanted = task.targets or range(task.nparity)
+    good = all(np.array_equal(columns[c], kept[c]) for c in wanted)
+    for column, old in zip(columns, kept, strict=True):
+        column[:] = old
+    return good
 
 
-def slice_of(call: Callable[[Stripe], None], stripes: list[Stripe], start: int) -> tuple[float, int]:
-    """Nanoseconds a call, over a slice that begins with stripe ``start``; and where it stopped."""
-    calls, k, began = 0, start, time.perf_counter_ns()
-    while True:
-        call(stripes[k])
-        calls += 1
-        k = (k + 1) % len(stripes)
-        spent = time.perf_counter_ns() - began
-        if spent >= SLICE_NS:
-            return spent / calls, k
+class Parity:
+    """The measurement: who takes part, in which memory."""
+
+    def __init__(self, kernels: Sequence[str], peers: Sequence[Peer], memory: NDArray[np.uint8], rounds: int) -> None:
+        self.kernels = kernels
+        self.people: list[Peer] = [*(Ours(name) for name in kernels), *peers]
+        self.memory = memory
+        self.rounds = rounds
+
+    def contenders(self, task: Task, stripes: Stripes) -> Iterator[turns.Contender]:
+        for person in self.people:
+            ours = isinstance(person, Ours)
+            run = person.run(task, stripes) if is_right(person, task, self.memory) else None
+            if run is None:
+                continue
+            ready = (lambda name=person.kernel: raidz.select(name)) if isinstance(person, Ours) else turns.nothing
+            yield turns.Contender(person.label, run, ours, ready)
+
+    def cell(self, task: Task, block: int, stream: bool, skew: int) -> list[table.Cell]:
+        stripe_bytes = task.width * (block + skew)
+        count = self.memory.size // stripe_bytes if stream else 1
+        stripes = Stripes(self.memory, task.width, block, count, skew)
+        taking_part = list(self.contenders(task, stripes))
+        read = len(task.sources) if task.targets else task.ndata
+        memory, piece = roofline.contenders(self.memory, self.memory.size if stream else (read + task.written) * block)
+        turns.measure(taking_part + memory, self.rounds, SLICE_NS)
+        raidz.select()
+        limit = roofline.of(memory, piece).of(task.ndata, task.ndata * task.written / read)
+        column = f"{block >> 10} KiB {'stream' if stream else 'cache'}"
+        return table.cells_of(taking_part, task.title, column, task.ndata * block, limit)
 
 
-def measure(
-    kernels: list[str], call: Callable[[Stripe], None], stripes: list[Stripe], rounds: int
-) -> dict[str, list[float]]:
-    """Nanoseconds a call, for every kernel and round. A slice begins where the last one stopped: nobody finds
-    in a cache what another has fetched."""
-    times: dict[str, list[float]] = {name: [] for name in kernels}
-    at = 0
-    for _ in range(rounds):
-        for name in kernels:
-            raidz.select(name)
-            spent, at = slice_of(call, stripes, at)
-            times[name].append(spent)
-    raidz.select()
-    return times
+def tasks(shape: str, kinds: str) -> Iterable[Task]:
+    ndata, nparity = map(int, shape.split("+"))
+    if kinds == "none" or kinds == "kinds":
+        yield Task(ndata, nparity)
+    if kinds == "kinds":
+        yield from losses(ndata, nparity)
+    if kinds == "all":
+        yield from every_loss(ndata, nparity)
 
 
-def copy_speed(arena: NDArray[np.uint8]) -> float:
-    """Bytes a nanosecond, read and written, of copying pieces of the arena, so large that the C library stores
-    past the caches; the best of several."""
-    piece, best = arena.size // 4, 0.0
-    for at in (0, piece) * 4:
-        began = time.perf_counter_ns()
-        np.copyto(arena[at : at + piece], arena[2 * piece + at : 3 * piece + at])
-        best = max(best, 2 * piece / (time.perf_counter_ns() - began))
-    return best
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.parity", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--shapes", default=SHAPES)
+    parser.add_argument("--blocks", default=BLOCKS, help="bytes of a column")
+    parser.add_argument("--modes", default="cache,stream")
+    parser.add_argument("--losses", choices=("none", "kinds", "all"), default="kinds")
+    parser.add_argument("--kernels", default="", help="ours; default: the one in use. 'all': all that run here")
+    parser.add_argument("--isal", action="append", default=[], help="path of a libisal; may be repeated")
+    parser.add_argument("--zpool", help="path of a libzpool")
+    parser.add_argument("--openzfs", default="avx512bw,avx512f,avx2", help="its implementations to measure")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--skew", type=int, default=0, help="bytes between columns")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="picture of generation; needs matplotlib")
+    parser.add_argument("--markdown", action="store_true")
+    return parser.parse_args()
 
 
-def report(what: str, data_bytes: int, times: dict[str, list[float]], roof: float | None) -> None:
-    cells = [
-        f"{name} {data_bytes / min(spent):.1f}/{data_bytes / statistics.median(spent):.1f}"
-        for name, spent in times.items()
-    ]
-    if roof is not None:
-        cells.append(f"[roofline {roof:.1f}]")
-    print(f"{what:30s}", "  ".join(cells), flush=True)
-
-
-def run(options: argparse.Namespace) -> None:
-    room = np.empty(ARENA_BYTES + 4096, np.uint8)
-    arena = room[-room.ctypes.data % 4096 :][:ARENA_BYTES]
-    arena.view(np.uint32)[:] = np.arange(ARENA_BYTES // 4, dtype=np.uint32)
-    speed = copy_speed(arena)
-    kernels = options.kernels.split(",") if options.kernels else list(raidz.implementations())
-    print(f"default kernel {raidz.implementation()}; copying memory {speed:.1f} GB/s (read + written)")
-    for shape in options.shapes.split(","):
-        ndata, nparity = map(int, shape.split("+"))
-        lost = [c for c in map(int, options.lost.split(",")) if c < ndata + nparity][:nparity]
-
-        def make(stripe: Stripe, p: int = nparity) -> None:
-            raidz.generate(stripe[p:], stripe[:p])
-
-        def rebuild(stripe: Stripe, p: int = nparity, missing: tuple[int, ...] = tuple(lost)) -> None:
-            raidz.reconstruct(stripe, p, missing)
-
-        jobs = [("make", nparity, make), (f"lost {','.join(map(str, lost))}", len(lost), rebuild)]
-        for block in map(int, options.blocks.split(",")):
-            in_arena = max(1, ARENA_BYTES // ((ndata + nparity) * block))
-            for what, written, call in jobs:
-                for mode, count in (("cache", 1), ("stream", in_arena)):
-                    stripes = stripes_of(arena, ndata + nparity, block, count)
-                    times = measure(kernels, call, stripes, options.rounds)
-                    roof = speed * ndata / (ndata + written) if mode == "stream" else None
-                    report(f"{shape} {block >> 10}K {mode} {what}", ndata * block, times, roof)
+def summary(cells: Sequence[table.Cell]) -> str:
+    """Geometric means of the ratios, and the cells that lose."""
+    places = dict.fromkeys((c.row, c.column) for c in cells)
+    found = {place: table.ratio(table.at(cells, *place)) for place in places}
+    ratios = {place: value for place, value in found.items() if value is not None}
+    lines = []
+    for kind in ("generate", "rebuild"):
+        for mode in ("cache", "stream"):
+            values = [v for (row, column), v in ratios.items() if kind in row and mode in column]
+            if values:
+                behind = sum(v < 1 for v in values)
+                lines.append(
+                    f"{kind}, {mode}: geometric mean {table.geometric_mean(values):.2f} times the best peer, "
+                    f"least {min(values):.2f}, {behind} of {len(values)} cells below 1"
+                )
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.parity", description="Speed of raidz parity, GB/s of data.")
-    parser.add_argument("--shapes", default="4+2,8+1,8+2,8+3,16+3")
-    parser.add_argument("--blocks", default="4096,16384,131072,1048576", help="bytes of a column")
-    parser.add_argument("--lost", default="4,5,6", help="missing columns, parity first; as many as can be")
-    parser.add_argument("--kernels", default="", help="default: all that run here")
-    parser.add_argument("--rounds", type=int, default=7)
-    run(parser.parse_args())
+    options = arguments()
+    core = machine.pin()
+    about = machine.describe() | {"pinned to core": str(core)}
+    memory = arena.make(ARENA_BYTES)
+    kernels = {"": [raidz.implementation()], "all": list(raidz.implementations())}.get(options.kernels)
+    peers: list[Peer] = []
+    if not options.no_peers:
+        peers += peers_isal.peers(options.isal)
+        peers += peers_openzfs.peers(options.zpool, tuple(options.openzfs.split(",")))
+    race = Parity(kernels or options.kernels.split(","), peers, memory, options.rounds)
+    about["contenders"] = ", ".join(person.label for person in race.people)
+    print("\n".join(f"{name}: {text}" for name, text in about.items()), flush=True)
+
+    cells: list[table.Cell] = []
+    for shape in options.shapes.split(","):
+        for task in tasks(shape, options.losses):
+            for mode in options.modes.split(","):
+                for block in map(int, options.blocks.split(",")):
+                    cells += race.cell(task, block, mode == "stream", options.skew)
+            print("\n" + table.figures(cells, task.title, options.markdown), flush=True)
+            if options.json:
+                table.save(options.json, cells, about)
+    print("\n" + table.ratios(cells, options.markdown))
+    print("\n" + summary(cells))
+    if options.plot:
+        plot.draw([c for c in cells if "generate" in c.row], options.plot, about["processor"])
 
 
 if __name__ == "__main__":

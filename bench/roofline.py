@@ -17,6 +17,9 @@ from . import native, turns
 
 LINE = 256  # the loops take whole pieces of this size
 SLICE_NS = 1_000_000
+PIECE = 1 << 20
+READERS = ("rig_read", "rig_read_near")
+COPIERS = ("rig_copy", "rig_copy_past")
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,32 @@ def address(name: str) -> int:
     return value
 
 
-def measure(arena: NDArray[np.uint8], working_set: int, rounds: int = 9) -> Roof:
-    """The roof for ``working_set`` bytes, used again and again; as large as the arena for memory."""
+def contenders(arena: NDArray[np.uint8], working_set: int) -> tuple[list[turns.Contender], int]:
+    """Two readers and two copiers of ``working_set`` bytes, used again and again (as large as the arena for memory),
+    to take turns with others; and the bytes of a piece of their work."""
     size = min(working_set, arena.size) // (2 * LINE) * (2 * LINE)
     at, half = arena.ctypes.data, size // 2
-    piece = min(half, 8 << 20) // LINE * LINE
+    piece = min(half, PIECE) // LINE * LINE
     read_from = np.arange(at, at + size - piece + 1, piece, dtype=np.uintp)
     copy_from = np.arange(at, at + half - piece + 1, piece, dtype=np.uintp)
-    readers, copiers = [], []
-    for name in ("rig_read", "rig_read_near"):
-        items = turns.rows(len(read_from), read_from, piece)
-        readers.append(turns.Contender(name, turns.function(address(name), items)))
-    for name in ("rig_copy", "rig_copy_past"):
+    found = []
+    for name in READERS:
+        found.append(turns.Contender(name, turns.function(address(name), turns.rows(len(read_from), read_from, piece))))
+    for name in COPIERS:
         items = turns.rows(len(copy_from), copy_from + np.uintp(half), copy_from, piece)
-        copiers.append(turns.Contender(name, turns.function(address(name), items)))
-    turns.measure(readers + copiers, rounds, SLICE_NS)
-    return Roof(piece / min(c.best for c in readers), 2 * piece / min(c.best for c in copiers))
+        found.append(turns.Contender(name, turns.function(address(name), items)))
+    return found, piece
 
 
+def of(measured: list[turns.Contender], piece: int) -> Roof:
+    """The roof that ``contenders`` found."""
+    read = min(c.best for c in measured if c.label in READERS)
+    copy = min(c.best for c in measured if c.label in COPIERS)
+    return Roof(piece / read, 2 * piece / copy)
+
+
+def measure(arena: NDArray[np.uint8], working_set: int, rounds: int = 9) -> Roof:
+    """The roof for ``working_set`` bytes, measured alone."""
+    found, piece = contenders(arena, working_set)
+    turns.measure(found, rounds, SLICE_NS)
+    return of(found, piece)

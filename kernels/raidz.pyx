@@ -294,4 +294,8 @@ def describe():
 #: Where the choice lies, for the modules that use these kernels too.
 _choice = PyCapsule_New(ub_raidz_family().choice, "uberblock.kernels.raidz._choice", NULL)
 
+#: The C functions of raidz_impl.h, for native code that wants to call them without Python.
+_generate = PyCapsule_New(<void *>ub_raidz_generate, "uberblock.kernels.raidz._generate", NULL)
+_reconstruct = PyCapsule_New(<void *>ub_raidz_reconstruct, "uberblock.kernels.raidz._reconstruct", NULL)
+
 select()  # an unusable name in the environment is told at once
