@@ -1,4 +1,4 @@
-"""Checksums of blocks: which ids there are, and one block verified here where the kernel cannot.
+"""Checksums of blocks: which ids there are, and one block verified at a time.
 
 Four words are compared, except for encrypted, authenticated and indirect blocks of encrypted datasets: these keep an
 authentication code in words 2 and 3, and in words 0 and 1 the checksum, folded if it is a weak one, else cut.
@@ -54,12 +54,10 @@ def _set(*ids: int) -> np.ndarray:
 NEVER_FAILS = _set(Checksum.OFF, Checksum.NOPARITY)
 #: Indexed by id: verified by the kernel while it reads.
 IN_KERNEL = _set(*kernel.IDS.values())
-#: Indexed by id: verified by ``matches`` after the read. The kernel knows them all.
-IN_PYTHON = _set()
 #: Indexed by id: keyed with the pool's salt.
 SALTED = _set(Checksum.SKEIN, Checksum.EDONR, Checksum.BLAKE3)
 #: Indexed by id: a checksum a block pointer to data may have.
-KNOWN = NEVER_FAILS | IN_KERNEL | IN_PYTHON
+KNOWN = NEVER_FAILS | IN_KERNEL
 
 # Folded rather than cut in blocks that carry an authentication code.
 _WEAK = frozenset({Checksum.FLETCHER2, Checksum.FLETCHER4, Checksum.EDONR})

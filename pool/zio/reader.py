@@ -9,7 +9,7 @@ Source: OpenZFS, zio.c, vdev_mirror.c, vdev_raidz.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -214,13 +214,13 @@ class Zio:
         stored = good & ~request.embedded & ~request.hole
         for i in np.flatnonzero(stored & request.gang).tolist():
             data, status = gang.read_stored(self, request, i)
-            request.status[i] = status or self._finish(request, i, data, out, int(dest[i]), verify=False)
+            request.status[i] = status or self._finish(request, i, data, out, int(dest[i]))
         plain = stored & ~request.gang
         kernel = request.in_kernel
         direct = np.flatnonzero(plain & kernel)
         if len(direct):
             self._try_everything(request, direct, out, dest, staged=False)
-        for part in scrubbing.rounds(np.flatnonzero(plain & ~kernel), request.psize):
+        for part in _rounds(np.flatnonzero(plain & ~kernel), request.psize):
             self._try_everything(request, part, out, dest, staged=True)
 
     def _try_everything(
@@ -262,7 +262,7 @@ class Zio:
             found = reconstruct.search(self, request, i, spots, row)
             if found is None:
                 continue
-            request.status[i] = self._finish(request, i, found.data, out, int(dest[i]), verify=False)
+            request.status[i] = self._finish(request, i, found.data, out, int(dest[i]))
             if found.leaves in learnt or not len(pending):
                 continue
             learnt.add(found.leaves)
@@ -297,13 +297,12 @@ class Zio:
             staging = np.empty(int(sizes.sum()), dtype=np.uint8)
             jobs["mode"] = blockio.MODE_RAW
             jobs["dest"] = start
-            jobs["checksum"][~checksum.IN_KERNEL[jobs["checksum"]]] = checksum.Checksum.OFF
             status, _ = self.runner.run(layout, jobs, staging, self.salt)
 
             def finish(row: int) -> None:
                 i, at = int(index[row]), int(start[row])
                 stored = staging.data[at : at + int(sizes[row])]
-                status[row] = self._finish(request, i, stored, out, int(dest[i]), verify=True)
+                status[row] = self._finish(request, i, stored, out, int(dest[i]))
 
             rows = np.flatnonzero(status == Status.OK).tolist()
             executor = self.runner.executor if len(rows) > 1 else None
@@ -318,12 +317,8 @@ class Zio:
         stored: bytes | memoryview,
         out: NDArray[np.uint8],
         dest: int,
-        *,
-        verify: bool,
     ) -> Status:
-        """From stored bytes to logical ones in ``out``: what the kernel leaves to be done."""
-        if verify and checksum.IN_PYTHON[request.checksum[i]] and not self.verified(request, i, stored):
-            return Status.CHECKSUM
+        """From stored, verified bytes to logical ones in ``out``: what the kernel leaves to be done."""
         size = int(request.size[i])
         bp = request.bps[i]
         keys = request.keys if request.crypt[i] and not request.raw else None
@@ -379,7 +374,14 @@ class Zio:
         for row in np.flatnonzero(~compress.IN_KERNEL[request.compress[index]]).tolist():
             i = int(index[row])
             stored = payload[row, : request.psize[i]].tobytes()
-            request.status[i] = self._finish(request, i, stored, out, int(dest[i]), verify=False)
+            request.status[i] = self._finish(request, i, stored, out, int(dest[i]))
+
+
+def _rounds(index: I64Array, sizes: I64Array) -> Iterator[I64Array]:
+    """Cut a batch so that each part's stored bytes fit the memory of one round."""
+    if len(index):
+        number = (np.cumsum(sizes[index]) - 1) // STAGING_MAX
+        yield from np.split(index, np.flatnonzero(np.diff(number)) + 1)
 
 
 def _better(new: StatusArray, old: StatusArray) -> NDArray[np.bool_]:

@@ -63,11 +63,10 @@ class Request:
 
     @property
     def in_kernel(self) -> BoolArray:
-        """Blocks the kernel delivers by itself: no decryption, and it knows both checksum and compression."""
+        """Blocks the kernel delivers by itself: no decryption, and it knows the compression."""
         plain = ~self.crypt if not self.raw else np.ones(len(self), dtype=bool)
-        known = checksum.IN_KERNEL | checksum.NEVER_FAILS
         expand = compress.IN_KERNEL[self.compress] | self.verbatim
-        result: BoolArray = plain & known[self.checksum] & expand
+        result: BoolArray = plain & expand
         return result
 
     @property

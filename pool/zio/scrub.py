@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 FINE, DAMAGED, LOST = 0, 1, 2
 
-#: Stored bytes of one round of kernel calls that must deliver them.
-ROUND_MAX = 32 << 20
 WAY_BITS = 32
 
 _KINDS = {
@@ -124,11 +122,7 @@ def scrub(zio: Zio, bps: blkptr.BpArray, depth: int = 0) -> ScrubResult:
         found.reason[embedded] = blocks.status
         found.good[embedded] = blocks.status == Status.OK
     stored = fine & ~request.embedded & ~request.hole
-    deliver = checksum.IN_PYTHON[request.checksum]
-    plain = stored & ~request.gang
-    _examine(zio, request, np.flatnonzero(plain & ~deliver), found, None)
-    for part in rounds(np.flatnonzero(plain & deliver), request.psize):
-        _examine(zio, request, part, found, lambda i, data: zio.verified(request, i, data))
+    _examine(zio, request, np.flatnonzero(stored & ~request.gang), found, None)
     for i in np.flatnonzero(stored & request.gang).tolist():
         _scrub_gang(zio, request, i, found, depth)
     return found.result()
@@ -143,13 +137,6 @@ def scrub_sealed(zio: Zio, bp: Any, size: int, good: Callable[[memoryview], bool
     return found.result()
 
 
-def rounds(index: I64Array, sizes: I64Array) -> Iterator[I64Array]:
-    """Cut a batch so that each part's stored bytes fit the memory of one round."""
-    if len(index):
-        number = (np.cumsum(sizes[index]) - 1) // ROUND_MAX
-        yield from np.split(index, np.flatnonzero(np.diff(number)) + 1)
-
-
 def _examine(zio: Zio, request: Request, index: I64Array, found: _Findings, check: Check | None) -> None:
     """Every address and way of some blocks.
 
@@ -158,7 +145,7 @@ def _examine(zio: Zio, request: Request, index: I64Array, found: _Findings, chec
         request: holds the blocks.
         index: which of them.
         found: is added to.
-        check: verifies the stored bytes of block i where the kernel cannot.
+        check: verifies the stored bytes of block i, which the kernel then does not.
     """
     if not len(index):
         return

@@ -301,15 +301,15 @@ def test_batches_have_a_limit(bench, make, monkeypatch):
 
 
 def test_threads_and_small_staging(bench, make, monkeypatch):
-    from uberblock.pool.zio import scrub
-
-    monkeypatch.setattr(scrub, "ROUND_MAX", 1 << 18)
+    """Blocks that the kernel does not expand are read in rounds; more of them than one round holds."""
+    monkeypatch.setattr(reader, "STAGING_MAX", 1 << 15)
     pool = bench(raidz(make, 1, 2, 3, 4), threads=3)
-    data = [make.noise(131072, k) for k in range(30)]
-    kinds = [(7, 2), (14, 2), (8, 2)]
+    data = [make.noise(8192, k) + make.text(122880, k) for k in range(30)]
+    kinds = [(7, 10), (14, 2), (8, 5)]
     bps = np.concatenate(
         [pool.write(d, (0, k << 18), checksum=kinds[k % 3][0], compress=kinds[k % 3][1]) for k, d in enumerate(data)]
     )
+    assert int(blkptr.psize(bps[::3]).sum()) > 2 * reader.STAGING_MAX
     assert pool.zio.read(bps).data.tobytes() == b"".join(data)
     assert not pool.zio.scrub(bps).damage
     pool.zio.close()
