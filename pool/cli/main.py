@@ -121,6 +121,12 @@ class Parser(argparse.ArgumentParser):
         names = ("-h", "--help") if short_help else ("--help",)
         self.add_argument(*names, action="help", help="show this help and end")
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, with options allowed between and behind the other words, as zpool and zfs have it."""
+        return self.parse_intermixed_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Wrong use, said in one line as every error is. Raises: UsageError."""
         raise UsageError(f"{self._short}: {message}", f"'{self.prog} --help' tells more")

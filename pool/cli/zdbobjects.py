@@ -136,7 +136,7 @@ def _facts(dnode: Dnode, level: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "object": dnode.number, "type": type_text(dnode.type), "levels": dnode.nlevels,
         "indirect_block": 1 << dnode.indblkshift, "data_block": dnode.datablksz, "used": dnode.used_bytes,
-        "dnode_size": (dnode.extra_slots + 1) * 512, "size": dnode.size, "bonus_type": type_text(dnode.bonustype),
+        "dnode_size": _dnode_bytes(dnode), "size": dnode.size, "bonus_type": type_text(dnode.bonustype),
         "bonus_length": dnode.bonuslen, "flags": dnode.flags, "maxblkid": dnode.maxblkid,
         "blkptr": [blkptr_text(bp) for bp in dnode.blkptr],
     }  # fmt: skip
@@ -151,22 +151,29 @@ def _facts(dnode: Dnode, level: int) -> dict[str, Any]:
 def _print_objects(objset: Objset, numbers: list[int], level: int) -> bool:
     """Print objects; True if one of them could not be read."""
     failed = False
+    slots = last = 0
     if level < 4:
         print(f"\n{HEAD}")
     for dnode in _dnodes(objset, numbers):
+        if dnode.number > 0:
+            slots += dnode.extra_slots + 1
+            last = dnode.number + dnode.extra_slots
         if level >= 4:
             print(f"\n{HEAD}")
         print(_dnode_line(dnode))
-        if level >= 3 and dnode.bonustype:
-            print(f"{'':39}{dnode.bonuslen:>12}   bonus  {object_type_text(dnode.bonustype)}")
         if level < 4:
             continue
+        if dnode.bonustype:
+            print(f"{'':39}{nicenum(dnode.bonuslen):>5}   bonus  {object_type_text(dnode.bonustype)}")
         try:
             for line in _details(dnode, level):
                 print(line)
         except PoolError as error:
             print(f"\t(cannot be shown: {error})")
             failed = True
+    if last and not numbers:
+        print(f"\n    Dnode slots:\n\tTotal used:    {slots:>10}\n\tMax used:      {last:>10}")
+        print(f"\tPercent empty: {100.0 * (last - slots) / last:>10.6f}")
     print()
     return failed
 
@@ -179,9 +186,13 @@ def _dnode_line(dnode: Dnode) -> str:
     own += f" (Z={COMPRESSIONS.get(dnode.compress, dnode.compress)})" if dnode.compress else ""
     return (
         f"    {dnode.number:>6}  {dnode.nlevels:>3}  {nicenum(1 << dnode.indblkshift):>5}"
-        f"  {nicenum(dnode.datablksz):>5}  {nicenum(_sectors(dnode.used_bytes)):>5}  {(dnode.extra_slots + 1) * 512:>6}"
+        f"  {nicenum(dnode.datablksz):>5}  {nicenum(_sectors(dnode.used_bytes)):>5}  {nicenum(_dnode_bytes(dnode)):>6}"
         f"  {nicenum(dnode.size):>5}  {full:6.2f}  {object_type_text(dnode.type)}{own}"
     )
+
+
+def _dnode_bytes(dnode: Dnode) -> int:
+    return (dnode.extra_slots + 1) * 512
 
 
 def _sectors(used: int) -> int:
@@ -211,7 +222,7 @@ def _details(dnode: Dnode, level: int) -> Iterator[str]:
         yield from _dsl_lines(dnode)
     if level >= 5:
         yield "Indirect blocks:"
-        yield from _tree_lines(dnode)
+        yield from _tree_lines(dnode, every_copy=level >= 6)
 
 
 def _znode_lines(dnode: Dnode) -> Iterator[str]:
@@ -254,13 +265,12 @@ def _zap_entries(dnode: Dnode) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _zap_lines(dnode: Dnode, level: int) -> Iterator[str]:
     zap = Zap(dnode)
-    directory = dnode.type == ObjectType.DIRECTORY_CONTENTS
     entries = 0
     lines: list[str] = []
     for entry in zap.items():
         entries += 1
         if level >= 5 or entries <= ENTRIES_SHOWN:
-            lines.append(f"\t\t{_entry_name(entry)} = {_entry_value(entry, directory)}")
+            lines.append(f"\t\t{_entry_name(entry)} = {_entry_value(entry, dnode.type)}")
     kind = "microzap" if zap.is_micro else "fatzap"
     yield f"\t{kind}: {dnode.datablksz if zap.is_micro else dnode.size} bytes, {entries} entries\n"
     yield from lines
@@ -276,16 +286,16 @@ def _entry_name(entry: Any) -> str:
     return text
 
 
-def _entry_value(entry: Any, directory: bool) -> str:
+def _entry_value(entry: Any, kind: int) -> str:
     if entry.integer_size == 1:
         raw = bytes(entry.values)
         text = raw.rstrip(b"\0")
         return text.decode() if text.isascii() and text.decode().isprintable() else raw.hex()
-    if directory and len(entry.values) == 1:
+    if kind == ObjectType.DIRECTORY_CONTENTS and len(entry.values) == 1:
         value = entry.values[0]
-        kind = FILE_TYPES.get(value >> 60, "not specified")
-        return f"{value & (1 << 48) - 1} (type: {kind})"
-    return " ".join(str(value) for value in entry.values)
+        return f"{value & (1 << 48) - 1} (type: {FILE_TYPES.get(value >> 60, 'not specified')})"
+    words = " ".join(str(value) for value in entry.values)
+    return f"[ {words} ]" if kind == ObjectType.SA_ATTR_LAYOUTS else words
 
 
 def _dsl_lines(dnode: Dnode) -> Iterator[str]:
@@ -305,22 +315,23 @@ def _dsl_lines(dnode: Dnode) -> Iterator[str]:
 # --- block trees ----------------------------------------------------------------------------------------------------
 
 
-def _short(bp: BpArray) -> str:
-    """A block pointer as zdb's lists of indirect blocks show it."""
+def _short(bp: BpArray, places: int) -> str:
+    """A block pointer as zdb's lists of indirect blocks show it, with its first ``places`` places."""
     lsize, birth = int(blkptr.lsize(bp)), int(bp["birth"])
     if bool(blkptr.is_embedded(bp)):
         return f"EMBEDDED et={int(blkptr.checksum(bp))} {lsize:x}L/{int(blkptr.psize(bp)):x}P B={birth}"
     if bool(blkptr.is_hole(bp)):
         return f"{lsize:x}L B={birth}"
     vdevs, offsets, asizes = blkptr.dva_vdev(bp), blkptr.dva_offset(bp), blkptr.dva_asize(bp)
-    dvas = " ".join(f"{int(vdevs[i])}:{int(offsets[i]):x}:{int(asizes[i]):x}" for i in range(3) if int(asizes[i]))
+    dvas = " ".join(f"{int(vdevs[i])}:{int(offsets[i]):x}:{int(asizes[i]):x}" for i in range(places) if int(asizes[i]))
     words = ":".join(f"{int(word):016x}" for word in bp["cksum"])
     fill = int(bp["fill"]) & 0xFFFFFFFF if bool(blkptr.is_crypt(bp)) else int(bp["fill"])
     psize = int(blkptr.psize(bp))
     return f"{dvas} {lsize:x}L/{psize:x}P F={fill} B={birth}/{int(blkptr.physical_birth(bp))} cksum={words}"
 
 
-def _tree_lines(dnode: Dnode) -> Iterator[str]:
+def _tree_lines(dnode: Dnode, *, every_copy: bool) -> Iterator[str]:
+    places = 3 if every_copy else 1
     top, shift = dnode.nlevels - 1, dnode.indblkshift - 7
 
     def lines(level: int, first: int, pointers: BpArray) -> Iterator[str]:
@@ -331,7 +342,7 @@ def _tree_lines(dnode: Dnode) -> Iterator[str]:
             blkid = first + index
             indent = " " * (top - level)
             mark = f"{indent}L{level}" + " " * level
-            yield f"{blkid * span:>16x} {mark} {_short(bp)}"
+            yield f"{blkid * span:>16x} {mark} {_short(bp, places)}"
             if level and not bool(blkptr.is_hole(bp)):
                 below = dnode.pointers(level - 1, blkid << shift, 1 << shift)
                 yield from lines(level - 1, blkid << shift, below)

@@ -20,7 +20,7 @@ from .output import (
     print_table,
 )
 from .vdevrows import add_name_options, entry, named, nested
-from .zpool import SHORT, json_property, shown
+from .zpoolget import SHORT, json_property, shown
 
 if TYPE_CHECKING:
     from ..pool import Pool

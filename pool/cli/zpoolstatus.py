@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..dsl.nicenum import nicebytes
+from ..errors import PoolError
+from ..spa.leafwork import leaf_work
 from ..spa.scanstate import date
+from ..vdev.leaf import LeafVdev
 from .access import add_open_options, each_pool
+from .dedup import dedup_document, dedup_lines
 from .main import Parser
 from .output import Numbers, add_format_options, add_json_pool_option, pool_document, pool_key, print_json, visible
 from .vdevrows import Space, add_name_options, health, named, nested
@@ -37,6 +42,10 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--json-flat-vdevs", dest="flat", action="store_true", help="with -j: vdevs in one level")
     parser.add_argument("-v", dest="verbose", action="store_true", help="name every damaged file the pool remembers")
     parser.add_argument("-x", dest="unhealthy", action="store_true", help="only pools with something wrong")
+    parser.add_argument("-s", dest="slow", action="store_true", help="a column for slow I/O")
+    parser.add_argument("-i", dest="initialized", action="store_true", help="whether leaves were initialized")
+    parser.add_argument("-t", dest="trimmed", action="store_true", help="whether leaves were trimmed")
+    parser.add_argument("-D", dest="dedup", action="store_true", help="sizes and histogram of the dedup tables")
     parser.add_argument("-e", dest="troubled", action="store_true", help="only vdevs with something wrong")
     add_name_options(parser)
     parser.add_argument("pools", nargs="*", default=[], metavar="POOL")
@@ -56,7 +65,9 @@ def run(argv: Sequence[str]) -> int:
             return
         if printed:
             print()
-        for line in status.lines(_rows(status, args), files=args.verbose, exact=args.exact):
+        rows = [_with_work(status, row, args) for row in _rows(status, args)]
+        lines = status.lines(rows, files=args.verbose, exact=args.exact, slow=args.slow)
+        for line in lines + (dedup_lines(pool.spa, args.exact) if args.dedup else []):
             text = line.removeprefix("\t")
             print(("" if text == line else "\t") + visible(text))
         for note in pool.notes:
@@ -81,6 +92,37 @@ def _rows(status: Status, args: argparse.Namespace) -> list[Row]:
     return [row for row in rows if row.troubled or row.depth == 0 or (not row.state and row.section in kept)]
 
 
+def _with_work(status: Status, row: Row, args: argparse.Namespace) -> Row:
+    """A row with what was done to the leaf: always when it is going on, else if it was asked for."""
+    leaf = status.spa.tree.by_guid.get(row.guid)
+    if not isinstance(leaf, LeafVdev) or leaf.virtual or not leaf.readable:
+        return row
+    try:
+        work = leaf_work(status.spa, leaf)
+    except PoolError as error:
+        # How the pool is can be told without it.
+        return replace(row, note=f"{row.note}  (not known whether initialized or trimmed: {error.what})".lstrip())
+    texts = (row.note, work["initialize"].text(args.initialized), work["trim"].text(args.trimmed))
+    return replace(row, note="  ".join(filter(None, texts)))
+
+
+def _work_document(status: Status, row: Row, args: argparse.Namespace, numbers: Numbers) -> dict[str, Any]:
+    leaf = status.spa.tree.by_guid.get(row.guid)
+    if not isinstance(leaf, LeafVdev) or leaf.virtual:
+        return {}
+    work = leaf_work(status.spa, leaf)
+    found: dict[str, Any] = {}
+    for asked, prefix, one in ((args.initialized, "init", work["initialize"]), (args.trimmed, "trim", work["trim"])):
+        if asked:
+            name = "VDEV_INITIALIZE" if prefix == "init" else "VDEV_TRIM"
+            found[f"{prefix}_state"] = f"{name}_{one.state_text.upper()}"
+            if one.state:
+                found |= {f"{prefix}_percent": numbers.count(one.percent), f"{prefix}_time": numbers.count(one.time)}
+    if args.slow:
+        found["slow_ios"] = numbers.count(0)
+    return found
+
+
 def _document(pool: Pool, status: Status, args: argparse.Namespace) -> dict[str, Any]:
     numbers = Numbers(args)
     document = pool_document(pool, args)
@@ -94,7 +136,13 @@ def _document(pool: Pool, status: Status, args: argparse.Namespace) -> dict[str,
         document["scan_stats"] = _scan(status.scan, numbers, args)
     space = Space(pool)
     rows = _rows(status, args)
-    document |= nested(rows, lambda row: health(row, numbers, space), flat=args.flat)
+
+    def make(row: Row) -> dict[str, Any]:
+        return health(row, numbers, space) | _work_document(status, row, args, numbers)
+
+    document |= nested(rows, make, flat=args.flat)
+    if args.dedup:
+        document["dedup_stats"] = dedup_document(pool.spa, numbers)
     document["error_count"] = numbers.count(len(status.errors))
     if args.verbose and status.errors:
         document["errlist"] = status.error_paths()

@@ -75,6 +75,11 @@ class DedupTable:
         dnodes = [self._mos.dnode(number) for number in self.logs]
         return [ondisk_ddt.decode_log_header(dnode.bonus, dnode.order) for dnode in dnodes]
 
+    @property
+    def logged(self) -> int:
+        """How many entries the logs have. Raises: as ``batches``."""
+        return len(self._logged())
+
     def _logged(self) -> EntryArray:
         """The last record of each key in the logs."""
         parts = []

@@ -8,15 +8,21 @@ Source: OpenZFS, ddt.c, ddt_stats.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..dmu.ddt import tables
+from ..dmu.zap import Zap
 from ..dsl.mosobj import entries
 from ..errors import CorruptError
+from ..ondisk import blkptr
+from .mos import OBJECT_DIRECTORY
 
 if TYPE_CHECKING:
+    from ..dmu.dnode import Dnode
     from .spa import Spa
 
 STATISTICS = "DDT-statistics"
@@ -50,15 +56,58 @@ def dedup_totals(spa: Spa) -> DedupTotals:
     Raises:
         CorruptError: they are of another size than they must be.
     """
-    number = spa.directory.number(STATISTICS, 0)
-    if not number:
+    if STATISTICS not in spa.directory:
         return DedupTotals()
-    total = np.zeros(COLUMNS, dtype=object)
-    for name, entry in entries(spa.mos, number, "dedup statistics"):
+    total = dedup_histogram(spa).sum(axis=0)
+    return DedupTotals(int(total[DSIZE]), int(total[REF_DSIZE]), _table_bytes(spa))
+
+
+def dedup_histogram(spa: Spa) -> NDArray[np.object_]:
+    """The histograms of all tables added up: 64 rows of 8 whole numbers.
+
+    Raises:
+        CorruptError: one is of another size than it must be.
+    """
+    total = np.zeros((ROWS, COLUMNS), dtype=object)
+    number = spa.directory.number(STATISTICS, 0)
+    for name, entry in entries(spa.mos, number, "dedup statistics") if number else ():
         if entry.integer_size != 8 or len(entry.values) != ROWS * COLUMNS:
             raise CorruptError("the statistics of a dedup table have a wrong size", table=name)
-        total += np.array(entry.values, dtype=object).reshape(ROWS, COLUMNS).sum(axis=0)
-    return DedupTotals(int(total[DSIZE]), int(total[REF_DSIZE]), _table_bytes(spa))
+        total += np.array(entry.values, dtype=object).reshape(ROWS, COLUMNS)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class TableSizes:
+    """How large the dedup tables are: entries, allocated bytes, bytes when they are held in memory."""
+
+    entries: int = 0
+    on_disk: int = 0
+    in_core: int = 0
+
+
+def table_sizes(spa: Spa) -> TableSizes:
+    """Sizes of all dedup tables with their logs.
+
+    Raises:
+        CorruptError and others: a table makes no sense.
+    """
+    found = TableSizes()
+    for table in tables(spa.mos, Zap(spa.mos.dnode(OBJECT_DIRECTORY))):
+        for number in table.objects.values():
+            found = _with(found, spa.mos.dnode(number), len(Zap(spa.mos.dnode(number))))
+        for number in table.logs:
+            found = _with(found, spa.mos.dnode(number), 0)
+        found = replace(found, entries=found.entries + table.logged)
+    return found
+
+
+def _with(sizes: TableSizes, dnode: Dnode, count: int) -> TableSizes:
+    """With one more object. In memory it takes what its blocks hold."""
+    blocks = int(np.where(blkptr.is_hole(dnode.blkptr), 0, dnode.blkptr["fill"]).astype(np.uint64).sum())
+    return TableSizes(
+        sizes.entries + count, sizes.on_disk + dnode.used_bytes, sizes.in_core + blocks * dnode.datablksz
+    )
 
 
 def _table_bytes(spa: Spa) -> int:

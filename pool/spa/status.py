@@ -138,13 +138,16 @@ class Status:
         finder = PathFinder(self.spa)
         return list(dict.fromkeys(finder.path(error.dataset, error.object) for error in self.errors))
 
-    def lines(self, rows: list[Row] | None = None, *, files: bool = False, exact: bool = False) -> list[str]:
+    def lines(
+        self, rows: list[Row] | None = None, *, files: bool = False, exact: bool = False, slow: bool = False
+    ) -> list[str]:
         """The report, as ``zpool status`` lays it out.
 
         Args:
             rows: the table, if not all of ``rows``, or with other names.
             files: name the damaged files.
             exact: error counts in all their digits.
+            slow: a further column for I/O that took long; a pool that was just opened has seen none.
         """
         result = [f"  pool: {self.pool}", f" state: {self.state}"]
         if self.condition is not None:
@@ -161,7 +164,7 @@ class Status:
             if text:
                 first, *rest = text.split("\n")
                 result += [f"{title}: {first}", *(f"\t{line}" for line in rest)]
-        result += ["config:", "", *_table(self.rows if rows is None else rows, exact), ""]
+        result += ["config:", "", *_table(self.rows if rows is None else rows, exact, slow), ""]
         if files and self.errors:
             paths = [f"        {path}" for path in self.error_paths()]
             return [*result, "errors: Permanent errors have been detected in the following files:", "", *paths]
@@ -246,14 +249,14 @@ def _aux_row(device: AuxDevice, section: str) -> Row:
     )  # fmt: skip
 
 
-def _table(rows: list[Row], exact: bool) -> list[str]:
+def _table(rows: list[Row], exact: bool, slow: bool) -> list[str]:
     def count(value: int | None) -> str:
         return str(value) if exact else nicenum(value or 0)
 
     names = ["  " * row.depth + row.name for row in rows]
     wide = max([len(name) for name in names] + [len("NAME")])
     state = max([len(row.state) for row in rows] + [STATE_WIDTH])
-    result = [f"\t{'NAME':<{wide}}  {'STATE':<{state}}  READ WRITE CKSUM"]
+    result = [f"\t{'NAME':<{wide}}  {'STATE':<{state}}  READ WRITE CKSUM{'  SLOW' * slow}"]
     for name, row in zip(names, rows):
         if not row.state:
             result.append(f"\t{name}")
@@ -261,6 +264,7 @@ def _table(rows: list[Row], exact: bool) -> list[str]:
         line = f"\t{name:<{wide}}  {row.state:<{state}}"
         if row.read is not None:
             line += f" {count(row.read):>5} {count(row.write):>5} {count(row.checksum):>5}"
+            line += f" {'0' if row.path else '-':>5}" * slow
         result.append((f"{line}  {row.note}" if row.note else line).rstrip())
     return result
 

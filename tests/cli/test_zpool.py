@@ -226,3 +226,53 @@ def test_every_txg_that_is_called_intact_opens(run, pools):
             opened = run("zfs", "list", "-r", "-d", folder, "-T", txg["txg"], name)
             assert (opened.status == 0) >= txg["intact"]
             assert txg["intact"] or txg["problem"]
+
+
+def test_options_may_stand_anywhere(run, pools):
+    folder = pools("names").dir
+    first = run("zpool", "get", "-H", "-o", "value", "-d", folder, "guid", "tank-names")
+    assert run("zpool", "get", "guid", "-d", folder, "tank-names", "-Ho", "value").out == first.out
+    assert run("zfs", "list", "tank-names", "-d", folder, "-Hr").out == run(
+        "zfs", "list", "-Hr", "-d", folder, "tank-names"
+    ).out
+
+
+def test_get_of_vdevs(run, pools):
+    folder = pools("classes").dir
+    words = ("zpool", "get", "-d", folder, "-Hp", "-o", "name,value")
+    lines = run(*words, "size", "tank-classes", "mirror-0", "mirror-2", "root").lines
+    sizes = dict(line.split("\t") for line in lines)
+    assert list(sizes) == ["mirror-0", "mirror-2", "root-0"]
+    assert int(sizes["root-0"]) == int(sizes["mirror-0"]) + int(sizes["mirror-2"])
+    both = ("-d", folder, "-d", pools("names").dir)
+    two = run("zpool", "get", "-Ho", "name", *both, "size", "tank-classes", "tank-names")
+    assert two.lines == ["tank-classes", "tank-names"]
+    document = json.loads(run("zpool", "get", "-j", "-d", folder, "all", "tank-classes", "all-vdevs").out)
+    vdevs = document["pools"]["tank-classes"]["vdevs"]
+    assert vdevs["d4.img"]["properties"]["parent"]["value"] == "mirror-2"
+    for wrong in (("size", "tank-classes", "d9"), ("color", "tank-classes", "root")):
+        result = run("zpool", "get", "-d", folder, *wrong)
+        assert result.status == 2 and result.err.count("\n") == 1 and not result.out
+
+
+def test_status_of_slow_io_initializing_and_trimming(run, pools):
+    folder = pools("classes").dir
+    lines = [line.split() for line in run("zpool", "status", "-sit", "-d", folder).lines]
+    assert ["NAME", "STATE", "READ", "WRITE", "CKSUM", "SLOW"] in lines
+    assert ["mirror-0", "ONLINE", "0", "0", "0", "-"] in lines
+    assert ["d0.img", "ONLINE", "0", "0", "0", "0", "(uninitialized)", "(untrimmed)"] in lines
+    document = json.loads(run("zpool", "status", "-j", "-it", "--json-flat-vdevs", "-d", folder).out)
+    leaf = document["pools"]["tank-classes"]["vdevs"]["d0.img"]
+    assert (leaf["init_state"], leaf["trim_state"]) == ("VDEV_INITIALIZE_NONE", "VDEV_TRIM_NONE")
+    assert "note" not in leaf
+
+
+def test_status_of_dedup(run, pools):
+    assert run("zpool", "status", "-D", "-d", pools("names").dir).lines[-1] == " dedup: no DDT entries"
+    # Numbers: zdb -DD of OpenZFS 2.3.2 on the same images.
+    text = run("zpool", "status", "-D", "-d", pools("dedup").dir).out
+    assert " dedup: DDT entries 156, size 66K on disk, 128K in core\n" in text
+    row = r"156   2.07M   2.07M   2.07M      385   5.14M   5.14M   5.14M\n"
+    assert re.search(rf"^     2      {row} Total      {row}", text, re.M)
+    document = json.loads(run("zpool", "status", "-jp", "-D", "-d", pools("dedup").dir).out)
+    assert document["pools"]["tank-dedup"]["dedup_stats"]["histogram"]["2"]["ref_blocks"] == "385"
