@@ -105,7 +105,10 @@ class Pages:
             else:
                 before = self.page(number)
                 page = before[:start] + bytes(view[at : at + count]) + before[start + count :]
-            own[number] = ZERO_PAGE if page == ZERO_PAGE else page
+            if page != ZERO_PAGE:
+                own[number] = page
+            elif number in own or number in self.lower:
+                own[number] = ZERO_PAGE
             at += count
 
     def put(self, pages: dict[int, bytes]) -> None:

@@ -100,10 +100,14 @@ class SimDisk(Device):
         if self.readonly:
             return
         if self.cache == "unsafe":
-            if self._noted:
-                self.journal.flush_lost(self.number)
-            return
-        self._barrier()
+            self.lose_flush()
+        else:
+            self._barrier()
+
+    def lose_flush(self) -> None:
+        """Note a flush that was answered and not done."""
+        if self._noted:
+            self.journal.flush_lost(self.number)
 
     def _barrier(self) -> None:
         if self._noted:
