@@ -93,7 +93,11 @@ class ReadOnlyError(PoolError, PermissionError):
 
 
 class DeviceError(PoolError, OSError):
-    """The operating system failed a request to a device."""
+    """The operating system failed a request to a device; ``errno`` says how, or is None."""
+
+    def __init__(self, what: str, advice: str = "", **where: object) -> None:
+        super().__init__(what, advice, **where)
+        self.errno = None  # OSError would take the sentence for it
 
 
 class DeviceBusyError(DeviceError):

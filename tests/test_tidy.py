@@ -16,6 +16,7 @@ SOURCES = sorted(p for folder in ("pool", "kernels", "tests", "bench") for p in 
 #: Floor of each part of pool/; a part imports only from floors at or below its own.
 FLOORS = {
     "errors": 0,
+    "env": 1,
     "ondisk": 1,
     "device": 1,
     "vdev": 2,

@@ -5,8 +5,7 @@ writer, or a writer beside readers, is refused; a block device is opened for wri
 which the kernel refuses while it is mounted or in use. A file system without locks can be read from all the
 same (``locked`` is False then).
 
-Sources of the numbers of the two discarding ioctls: Linux, falloc.h (FS_IOC_UNRESVSP64) and fs.h
-(BLKDISCARD).
+Sources of the numbers of ioctls: Linux, falloc.h (FS_IOC_UNRESVSP64) and fs.h (BLKDISCARD, BLKSSZGET, BLKPBSZGET).
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ from .base import Batch, Buffer, Device, Statuses, check_length, check_writable,
 
 FS_IOC_UNRESVSP64 = 0x4030582B
 BLKDISCARD = 0x1277
+BLKSSZGET = 0x1268
+BLKPBSZGET = 0x127B
 
 _SPACE_RESV = struct.Struct("@hhqqiI4i")  # type, whence, start, length, sysid, pid, padding
 assert _SPACE_RESV.size == 48
@@ -50,6 +51,7 @@ class FileDevice(Device):
         self.name = str(self.path)
         self.readonly = readonly
         self.locked = False
+        self.block = False  # a block device
         self._fd = -1
         # Without O_NONBLOCK, opening a named pipe would wait for its other end.
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -57,7 +59,7 @@ class FileDevice(Device):
             if not readonly and stat.S_ISBLK(self.path.stat().st_mode):
                 flags |= os.O_EXCL
             self._fd = os.open(self.path, flags)
-            self._block = self._check_kind()
+            self.block = self._check_kind()
             self._lock()
             os.set_blocking(self._fd, True)
             self.size = os.lseek(self._fd, 0, os.SEEK_END)
@@ -141,7 +143,7 @@ class FileDevice(Device):
         if check_length(self, offset, length) == 0:
             return
         try:
-            if self._block:
+            if self.block:
                 fcntl.ioctl(fd, BLKDISCARD, struct.pack("@QQ", offset, length))
             else:
                 # l_whence 0: l_start counts from the beginning of the file.
@@ -164,3 +166,40 @@ class FileDevice(Device):
         if self._fd < 0:
             raise device_error(errno.EBADF, "the device is closed", device=self.name)
         return self._fd
+
+
+def create_file(path: str | os.PathLike[str], size: int) -> None:
+    """Make a new file of ``size`` bytes that takes no space yet. It must not exist.
+
+    Raises:
+        DeviceError: it cannot be made; ``errno`` tells (EEXIST: something of that name is there).
+    """
+    name = os.fspath(path)
+    try:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            Path(name).unlink()
+            raise
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        code = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
+        raise device_error(code, "cannot create the file", device=str(name), size=size) from error
+
+
+def sector_sizes(device: Device) -> tuple[int, int]:
+    """Bytes of a logical and of a physical sector; (512, 512) of anything that is no block device.
+
+    Raises:
+        DeviceError: the kernel does not tell.
+    """
+    if not isinstance(device, FileDevice) or not device.block:
+        return 512, 512
+    word = struct.Struct("@I")
+    try:
+        found = [word.unpack(fcntl.ioctl(device._descriptor(), code, bytes(4)))[0] for code in (BLKSSZGET, BLKPBSZGET)]
+    except OSError as error:
+        raise device_error(error.errno or errno.EIO, "cannot ask for sector sizes", device=device.name) from error
+    return int(found[0]), int(found[1])

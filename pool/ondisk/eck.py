@@ -64,6 +64,25 @@ def verify(region: Buffer, verifier_words: Sequence[int], order: str) -> bool:
     return compute(region, verifier_words, order) == stored(region, order)
 
 
+def sealed(region: Buffer, verifiers: Sequence[Sequence[int]], order: str = "<") -> list[bytes]:
+    """The region with magic number and checksum, once for each verifier: it is hashed only once.
+
+    Raises:
+        ValueError: the region is shorter than an embedded checksum.
+    """
+    end = len(region)
+    if end < ECK_SIZE:
+        raise ValueError(f"a region of {end} bytes cannot hold an embedded checksum of {ECK_SIZE}")
+    front = bytes(region[: end - ECK_SIZE]) + struct.pack(order + "Q", ECK_MAGIC)
+    begun = hashlib.sha256(front)
+    result = []
+    for verifier in verifiers:
+        digest = begun.copy()
+        digest.update(struct.pack(order + "4Q", *verifier))
+        result.append(front + struct.pack(order + "4Q", *struct.unpack(">4Q", digest.digest())))
+    return result
+
+
 def seal(region: bytearray | memoryview, verifier: Sequence[int], order: str = "<") -> None:
     """Put magic number and checksum into the last 40 bytes of the region.
 

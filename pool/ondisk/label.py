@@ -126,8 +126,8 @@ def config_is_verified(phys: Any, at: int) -> bool:
     return eck.verify(phys, (at + CONFIG_OFFSET, 0, 0, 0), order)
 
 
-def encode_config(config: NVList, at: int, order: str = "<") -> bytes:
-    """The configuration region (112 KiB) of the label at byte offset ``at``.
+def config_region(config: NVList, order: str = "<") -> bytearray:
+    """The configuration region (112 KiB) of a label, not yet sealed: its checksum depends on where it will lie.
 
     Raises:
         UsageError: the configuration is larger than a label can hold.
@@ -138,6 +138,16 @@ def encode_config(config: NVList, at: int, order: str = "<") -> bytes:
         raise UsageError("the configuration does not fit into a label", size=len(packed), room=room)
     region = bytearray(CONFIG_SIZE)
     region[: len(packed)] = packed
+    return region
+
+
+def encode_config(config: NVList, at: int, order: str = "<") -> bytes:
+    """The configuration region (112 KiB) of the label at byte offset ``at``.
+
+    Raises:
+        UsageError: the configuration is larger than a label can hold.
+    """
+    region = config_region(config, order)
     eck.seal(region, (at + CONFIG_OFFSET, 0, 0, 0), order)
     return bytes(region)
 
