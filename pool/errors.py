@@ -19,6 +19,7 @@ __all__ = [
     "KeyUnavailableError",
     "LimitError",
     "MissingDeviceError",
+    "NoSpaceError",
     "NotADirectoryInPoolError",
     "NotFoundError",
     "PoolError",
@@ -106,6 +107,10 @@ class DeviceBusyError(DeviceError):
 
 class MissingDeviceError(PoolError, OSError):
     """More devices are missing or damaged than the pool's redundancy allows."""
+
+
+class NoSpaceError(PoolError, OSError):
+    """The pool, a quota or a reservation leaves no room for what is to be written."""
 
 
 class CorruptError(PoolError, ValueError):

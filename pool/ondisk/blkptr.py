@@ -49,7 +49,7 @@ U64Array: TypeAlias = Any
 BoolArray: TypeAlias = Any
 
 # The sixteen words without the property word and the logical birth: where an embedded block keeps its bytes.
-_PAYLOAD_WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 15]
+PAYLOAD_WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 15]
 
 
 def from_bytes(buffer: Any, order: str = "<") -> BpArray:
@@ -170,4 +170,4 @@ def embedded_payload(bp: BpArray) -> bytes:
     words = np.frombuffer(np.ascontiguousarray(bp).tobytes(), dtype="<u8")
     length = int(psize(bp))
     order = "<u8" if bool(is_little(bp)) else ">u8"
-    return words[_PAYLOAD_WORDS].astype(order).tobytes()[:length]
+    return words[PAYLOAD_WORDS].astype(order).tobytes()[:length]

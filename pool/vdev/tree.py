@@ -123,6 +123,7 @@ class VdevTree:
         births: ArrayLike,
         *,
         scrub: bool = False,
+        stale: bool = False,
     ) -> Layout:
         """Where blocks lie on the leaves of a top-level vdev, read in one way.
 
@@ -131,6 +132,8 @@ class VdevTree:
             way: 0 to ``ways(top_id, scrub=scrub)`` - 1.
             offsets, psizes: in bytes, as in DVA and block pointer.
             births: txgs in which the DVAs were written (physical birth).
+            scrub: ``way`` counts the ways that visit every leaf.
+            stale: in these, leaves too whose DTL says that they lack the block: all that a write goes to.
 
         Raises:
             CorruptError: a block that cannot lie there (``check`` tells which can); the message names vdev
@@ -152,7 +155,7 @@ class VdevTree:
                 offset=int(at[first]),
                 size=int(sizes[first]),
             )
-        choice = Way(way % base, scrub, stale=way >= base)
+        choice = Way(way % base, scrub, stale=stale or way >= base)
         return top.layout(choice, at, sizes, txgs)
 
     def check(

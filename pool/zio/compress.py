@@ -1,4 +1,4 @@
-"""Compression of blocks: which ids there are, and one block expanded here where the kernel cannot.
+"""Compression of blocks: which ids there are, one block expanded here where the kernel cannot, and one block packed.
 
 LZJB, ZLE and LZ4 are the kernel's; gzip is zlib's; Zstandard frames lack their magic number and follow a header of
 eight bytes. The output has exactly the logical size; a stream that gives less, more, or errors is corrupt. No
@@ -10,9 +10,12 @@ Source: OpenZFS, zio_compress.h, gzip.c and zfs_zstd.c.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
+from collections.abc import Callable
 from enum import IntEnum
 
+import lz4.block
 import numpy as np
 import zstandard
 from uberblock.kernels import decompress as kernel
@@ -34,6 +37,7 @@ class Compression(IntEnum):
 
     OFF = 2
     LZJB = 3
+    EMPTY = 4  # only asked for: holes for zeros, the rest as OFF; never in a pointer
     GZIP_1 = 5
     GZIP_9 = 13
     ZLE = 14
@@ -120,3 +124,66 @@ def _unzstd(data: bytes | memoryview, size: int) -> bytes:
     if len(out) != size:
         raise CorruptError("compressed data has another length", compression="zstd", lsize=size, got=len(out))
     return out
+
+
+# ---- packing -------------------------------------------------------------------------------------------------------
+
+#: Packs a block into at most so many bytes, framing included; None: it does not fit.
+Encoder = Callable[[memoryview, int], "bytes | None"]
+
+ZSTD_DEFAULT = 3
+_ZSTD_FAST = dict(zip(range(103, 124), [*range(1, 11), *range(20, 100, 10), 100, 500, 1000]))
+assert len(_ZSTD_FAST) == 21 and _ZSTD_FAST[121] == 100
+
+
+def encoder(number: int, level: int = 0) -> Encoder:
+    """What packs blocks; any number of threads may use it.
+
+    Args:
+        number: compression id, not that of OFF.
+        level: of zstd, as it is stored: 1 to 19, 103 to 123 for the fast ones; 0 for the default.
+
+    Raises:
+        UnsupportedError: an unknown id or level.
+    """
+    if Compression.GZIP_1 <= number <= Compression.GZIP_9:
+        return lambda data, most: _fitting(zlib.compress(data, number - Compression.GZIP_1 + 1), most)
+    if number == Compression.LZ4:
+        return _lz4
+    if number == Compression.ZSTD:
+        return _zstd_encoder(level or ZSTD_DEFAULT)
+    raise UnsupportedError("blocks with a compression of this kind are not written here", compression=number)
+
+
+def _fitting(packed: bytes, most: int) -> bytes | None:
+    return packed if len(packed) <= most else None
+
+
+def _lz4(data: memoryview, most: int) -> bytes | None:
+    packed = lz4.block.compress(data, store_size=False)
+    return _fitting(len(packed).to_bytes(4, "big") + packed, most)
+
+
+def _zstd_encoder(level: int) -> Encoder:
+    if level not in _ZSTD_LEVELS:
+        raise UnsupportedError("no such level of this compression", compression="zstd", level=level)
+    version = zstandard.ZSTD_VERSION
+    number = (version[0] * 100 + version[1]) * 100 + version[2]
+    tail = bytes([level]) + number.to_bytes(3, "big")
+    own = threading.local()  # a compressor is one thread's
+
+    def encode(data: memoryview, most: int) -> bytes | None:
+        if not hasattr(own, "compressor"):
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                -_ZSTD_FAST[level] if level in _ZSTD_FAST else level,
+                source_size=len(data),
+                format=_MAGICLESS,
+                write_content_size=False,
+                write_checksum=False,
+                write_dict_id=False,
+            )
+            own.compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        frame = own.compressor.compress(data)
+        return _fitting(len(frame).to_bytes(4, "big") + tail + frame, most)
+
+    return encode

@@ -41,12 +41,12 @@ def header_sizes(zio: Zio, bp: Any) -> list[int]:
     """Sizes the header may have: 512 bytes, or the smallest allocation of the vdevs it is on."""
     bp = copies.addresses_of(bp)
     tops = blkptr.dva_vdev(bp)[blkptr.dva_asize(bp) != 0]
-    least = min((_min_alloc(zio.tree.tops[int(top)]) for top in tops if top < len(zio.tree.tops)), default=0)
+    least = min((min_alloc(zio.tree.tops[int(top)]) for top in tops if top < len(zio.tree.tops)), default=0)
     usable = ondisk.GANG_HEADER_SIZE < least <= ondisk.GANG_HEADER_MAX
     return [ondisk.GANG_HEADER_SIZE, least] if usable else [ondisk.GANG_HEADER_SIZE]
 
 
-def _min_alloc(top: Vdev) -> int:
+def min_alloc(top: Vdev) -> int:
     """Bytes of data in the smallest allocation of a top-level vdev: a sector, of a draid one in each data column."""
     if top.type != "draid":
         return 1 << top.ashift

@@ -5,6 +5,7 @@ Nothing above the floor under test is used: block trees and dnodes are walked he
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 import zlib
@@ -226,10 +227,11 @@ def numbered(config: dict[str, Any]) -> dict[str, Any]:
 class Bench:
     """A pool in memory that blocks can be put into, the way OpenZFS would store them."""
 
-    def __init__(self, *tops: dict[str, Any], **options: Any) -> None:
+    def __init__(self, *tops: dict[str, Any], leaf_size: int = LEAF_SIZE, **options: Any) -> None:
         config = numbered({"type": "root", "id": 0, "guid": 1, "children": list(tops)})
         guids = [node["guid"] for node in flat(config) if node["type"] == "file"]
-        self.bytes = {guid: bytearray(LEAF_SIZE) for guid in guids}
+        # Memory that takes room only where something is written.
+        self.bytes = {guid: mmap.mmap(-1, leaf_size) for guid in guids}
         self.devices: dict[int, Device] = {guid: MemoryDevice(self.bytes[guid], f"leaf{guid}") for guid in guids}
         self.config = config
         self.reopen(**options)
