@@ -15,6 +15,7 @@ from ..errors import KeyUnavailableError, PoolError, UsageError
 from ..ondisk import blkptr, dmutypes
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dmutypes import ObjectType, Swap
+from ..ondisk.dsl import DATASET_REMAP_DEADLIST
 from .blkptrtext import CHECKSUMS, COMPRESSIONS, blkptr_text, object_type_text, type_text
 from .output import print_json
 
@@ -40,7 +41,7 @@ def print_datasets(spa: Spa, args: argparse.Namespace) -> int:
     whole_pool = args.target.rstrip("/") == spa.name and not args.target.endswith("/")
     failed = False
     documents = []
-    for name, number, created, objset, dataset in _objsets(spa, args.target, whole_pool):
+    for name, number, created, objset, dataset in _objsets(spa, args.target, whole_pool, mos_only=bool(numbers)):
         if isinstance(objset, PoolError):
             print(f"Dataset {name}: cannot be opened: {objset}")
             failed = True
@@ -51,13 +52,32 @@ def print_datasets(spa: Spa, args: argparse.Namespace) -> int:
         print(_dataset_line(name, number, created, objset, dataset, level, _mos_bytes(spa)))
         if args.intent_log or level >= 4:
             _print_log(objset)
+        if dataset is not None and DATASET_REMAP_DEADLIST in dataset.fields:
+            print("ds_remap_deadlist:")
         if level >= 4 and dataset is not None and not numbers:
             _print_dataset_parts(dataset)
         if level >= 2 or numbers:
             failed |= _print_objects(objset, numbers, max(level, 2))
     if args.json:
         print_json("zdb -d", {"datasets": documents})
+    elif whole_pool and not numbers:
+        failed |= _print_feature_counts(spa)
     return 2 if failed else 0
+
+
+def _print_feature_counts(spa: Spa) -> bool:
+    """Say whether features are counted rightly; True if one is not."""
+    from ..spa.featurecounts import feature_counts
+
+    failed = False
+    for one in feature_counts(spa):
+        name = "indirect_refcount" if one.name == "obsolete_counts" else one.name
+        if one.right:
+            print(f"Verified {name} feature refcount of {one.counted} is correct")
+        else:
+            print(f"{name} feature refcount mismatch: {one.found} consumers != {one.counted} refcount")
+            failed = True
+    return failed
 
 
 def _object_number(word: str) -> int:
@@ -68,12 +88,12 @@ def _object_number(word: str) -> int:
 
 
 def _objsets(
-    spa: Spa, target: str, whole_pool: bool
+    spa: Spa, target: str, whole_pool: bool, *, mos_only: bool
 ) -> Iterator[tuple[str, int, int, Objset | PoolError, DslDataset | None]]:
     """(name, id, creation txg, objset or why it cannot be had, dataset) of what was asked for."""
     if whole_pool:
         yield "mos", 0, 4, spa.mos, None
-        datasets = list(spa.dsl.datasets())
+        datasets = [] if mos_only else list(spa.dsl.datasets())
     else:
         datasets = [spa.dsl.dataset(target.rstrip("/"))]
     for dataset in datasets:
@@ -164,7 +184,7 @@ def _print_objects(objset: Objset, numbers: list[int], level: int) -> bool:
         if level < 4:
             continue
         if dnode.bonustype:
-            print(f"{'':39}{nicenum(dnode.bonuslen):>5}   bonus  {object_type_text(dnode.bonustype)}")
+            print(f"{'':45}{nicenum(dnode.bonuslen):>5}   bonus  {object_type_text(dnode.bonustype)}")
         try:
             for line in _details(dnode, level):
                 print(line)
