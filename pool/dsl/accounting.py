@@ -3,7 +3,7 @@
 All figures are bytes as OpenZFS charges them (after compression and parity, sectors rounded up). Ratios are in
 hundredths, cut off, as OpenZFS computes them.
 
-Source: OpenZFS, dsl_dir.c and dsl_dataset.c (availability, written), spa_misc.c (slop).
+Source: OpenZFS, dsl_dir.c and dsl_dataset.c (availability, written).
 """
 
 from __future__ import annotations
@@ -26,22 +26,7 @@ if TYPE_CHECKING:
     from .dataset import DslDataset
     from .dir import DslDir
 
-SLOP_SHIFT = 5  # 1/32 of the pool is kept back,
-SLOP_MIN = 128 << 20  # but at least this much, unless that is more than half of the pool,
-SLOP_MAX = 128 << 30  # and at most this much
 RATIO_ONE = 100
-
-
-def slop_space(size: int, embedded_log: int = 0) -> int:
-    """Bytes a pool keeps back so that it can always free space.
-
-    Args:
-        size: deflated size of the normal class, without vdevs that take no allocations.
-        embedded_log: deflated size of the metaslabs set aside for the intent log.
-    """
-    slop = min(size >> SLOP_SHIFT, SLOP_MAX)
-    slop -= min(embedded_log, slop >> 1)
-    return max(slop, min(size >> 1, SLOP_MIN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +34,7 @@ class PoolSpace:
     """The pool's figures that datasets' availability rests on; whoever knows the vdevs fills them in.
 
     ``size`` is the deflated size of the normal class plus what dedup and block cloning save; ``slop`` comes from
-    ``slop_space``; ``checkpoint`` is held by a checkpoint; ``deferred`` waits to be freed.
+    ``alloc.slop``; ``checkpoint`` is held by a checkpoint; ``deferred`` waits to be freed.
     """
 
     size: int

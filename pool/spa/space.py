@@ -3,7 +3,7 @@
 A top-level vdev is cut into metaslabs of ``1 << metaslab_shift`` bytes. What is allocated in one is in its space
 map's header, plus what the log space maps have from the txg on that was not yet flushed to it.
 
-Source: OpenZFS, metaslab.c (fragmentation), spa_log_spacemap.c, vdev.c, spa_misc.c.
+Source: OpenZFS, metaslab.c (fragmentation), spa_log_spacemap.c, vdev.c.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alloc.logspacemap import SHIFT as LOG_SHIFT
-from ..dsl.accounting import PoolSpace, slop_space
+from ..alloc.slop import slop_space
+from ..dsl.accounting import PoolSpace
 from ..dsl.mosobj import entries
 from ..errors import CorruptError
 from ..ondisk import blkptr

@@ -6,12 +6,12 @@ import itertools
 from typing import Any
 
 import pytest
+from uberblock.pool.alloc.slop import slop_space
 from uberblock.pool.dsl.accounting import (
     PoolSpace,
     available,
     directory_available,
     ratio,
-    slop_space,
     used_breakdown,
     written,
     written_since,
@@ -92,16 +92,6 @@ def test_the_pool_itself(open_kind: Opener) -> None:
         root = opened.manifest["datasets"][opened.dsl.name]["properties"]
         assert space.usable == int(root["available"]) + int(root["used"])
         assert opened.dsl.space == space
-
-
-def test_slop() -> None:
-    assert slop_space(112 * MIB) == 56 * MIB  # half of a small pool
-    assert slop_space(1 << 30) == 128 * MIB
-    assert slop_space(1 << 40) == 32 << 30
-    assert slop_space(1 << 50) == 128 << 30
-    assert slop_space(1 << 40, embedded_log=8 << 30) == 24 << 30
-    assert slop_space(1 << 40, embedded_log=1 << 39) == 16 << 30  # at most half of it
-    assert slop_space(0) == 0
 
 
 def test_ratio() -> None:
