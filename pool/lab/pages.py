@@ -93,10 +93,17 @@ class Pages:
 
     def write(self, offset: int, data: Buffer) -> None:
         """Put bytes at ``offset``."""
+        if type(data) is bytes:
+            number, start = divmod(offset, PAGE)
+            end = start + len(data)
+            if 0 < end <= PAGE and 0 <= offset <= self.size - len(data):  # within a page, as most small writes are
+                before = self.own.get(number) or self.lower.get(number, ZERO_PAGE)
+                self._put(number, before[:start] + data + before[end:])
+                return
         view = as_bytes(data)
         length = len(view)
         self._check(offset, length)
-        own, at = self.own, 0
+        at = 0
         while at < length:
             number, start = divmod(offset + at, PAGE)
             count = min(PAGE - start, length - at)
@@ -105,11 +112,14 @@ class Pages:
             else:
                 before = self.page(number)
                 page = before[:start] + bytes(view[at : at + count]) + before[start + count :]
-            if page != ZERO_PAGE:
-                own[number] = page
-            elif number in own or number in self.lower:
-                own[number] = ZERO_PAGE
+            self._put(number, page)
             at += count
+
+    def _put(self, number: int, page: bytes) -> None:
+        if page != ZERO_PAGE:
+            self.own[number] = page
+        elif number in self.own or number in self.lower:
+            self.own[number] = ZERO_PAGE
 
     def put(self, pages: dict[int, bytes]) -> None:
         """Replace whole pages. The caller vouches for their sizes; what is zeros should be ``ZERO_PAGE`` itself."""
