@@ -12,7 +12,7 @@ Source: OpenZFS, spa_config.c (``spa_config_generate``), vdev_label.c (``vdev_co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -136,8 +136,34 @@ def mos_config(facts: PoolFacts, tree: VdevTree, txg: int) -> NVList:
     return config
 
 
+def label_maker(facts: PoolFacts, txg: int, *, create_txg: int | None = None) -> Callable[[LeafVdev], NVList]:
+    """What ``vdev/labels.py`` wants to know: the configuration for each leaf's labels, all of one moment.
+
+    Args:
+        create_txg: for provisional labels: ``txg`` is 0 then.
+
+    The leaves of a top-level vdev share its nvlist, so use it for one round of writing and do not keep it.
+    """
+    trees: dict[int, NVList] = {}
+
+    def make(leaf: LeafVdev) -> NVList:
+        top = leaf.top
+        if top.id not in trees:
+            trees[top.id] = vdev_config(top)
+        config = _label(facts, leaf, 0 if create_txg is not None else txg, trees[top.id])
+        if create_txg is not None:
+            config["create_txg"] = create_txg
+        return config
+
+    return make
+
+
 def label_config(facts: PoolFacts, leaf: LeafVdev, txg: int) -> NVList:
     """The configuration for the labels of one leaf of the tree."""
+    return _label(facts, leaf, txg, vdev_config(leaf.top))
+
+
+def _label(facts: PoolFacts, leaf: LeafVdev, txg: int, vdevs: NVList) -> NVList:
     config = _head(facts, txg)
     config["top_guid"] = leaf.top.guid
     config["guid"] = leaf.guid
@@ -145,7 +171,7 @@ def label_config(facts: PoolFacts, leaf: LeafVdev, txg: int) -> NVList:
         config["is_spare"] = 1
     if leaf.is_log:
         config["is_log"] = 1
-    _tail(config, facts, leaf.tree, vdev_config(leaf.top))
+    _tail(config, facts, leaf.tree, vdevs)
     return config
 
 
@@ -154,9 +180,7 @@ def provisional_label(facts: PoolFacts, leaf: LeafVdev, create_txg: int) -> NVLi
 
     ``create_txg``: the txg it joins in; it shows where one device was given twice.
     """
-    config = label_config(facts, leaf, 0)
-    config["create_txg"] = create_txg
-    return config
+    return label_maker(facts, 0, create_txg=create_txg)(leaf)
 
 
 def aux_label(leaf: LeafVdev, *, cache: bool, version: int = VERSION_FEATURES) -> NVList:
@@ -252,6 +276,20 @@ def set_pair(vdev: Vdev, name: str, value: Any, type: NvType | None = None) -> N
         vdev.config[name] = value
     else:
         vdev.config.add(name, value, type)
+
+
+def with_more(tree: VdevTree, new: VdevTree) -> NVList:
+    """The root vdev's nvlist of a pool to which the top-level vdevs of ``new`` are added, ids running on.
+
+    Build the tree anew from it, with the devices of both.
+    """
+    root = vdev_config(tree.root, mos=True)
+    tops = root.nvlists("children")
+    for top in new.tops:
+        config = vdev_config(top, mos=True)
+        config["id"] = len(tops)
+        tops.append(config)
+    return root
 
 
 def guid_sum(tree: VdevTree) -> int:

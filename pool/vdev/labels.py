@@ -2,9 +2,9 @@
 
 The order in which these are written and flushed is what makes a txg real, and belongs to the sync engine: labels L0
 and L2 of vdevs whose configuration changed, flush; the uberblock to all four labels, flush; labels L1 and L3, flush.
-Here is what one such step does to a set of leaves. Nothing here flushes, apart from ``flush``, and nothing raises
-because of a device: every function gives the failures, leaf by leaf, and ``good_writes`` counts what is left, since
-whether that suffices depends on the step.
+Here is what one such step does to a set of leaves, in their order. Nothing here flushes, apart from ``flush``, and
+nothing raises because of a device: every function gives the failures, leaf by leaf, and ``good_writes`` counts what is
+left, since whether that suffices depends on the step.
 
 A leaf without a device, and a distributed spare (which has no labels), is passed over: it is no failure.
 
@@ -18,14 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from ..device.base import Device
 from ..errors import DeviceError
 from ..ondisk import eck, label, uberblock
-from ..ondisk.eck import Buffer
 from ..ondisk.nvlist import NVList
 from ..ondisk.uberblock import Uberblock
 from . import config as conf
@@ -39,7 +37,6 @@ MAX_THREADS = 16
 
 #: Label numbers to write, e.g. ``FIRST_HALF``.
 Which = Sequence[int]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def write_labels(
     """Write the configuration of some of the four labels of each leaf.
 
     Args:
-        config_of: the label's content; see ``spa/poolconfig.py``.
+        config_of: the label's content; see ``label_maker`` in ``spa/poolconfig.py``.
         which: ``FIRST_HALF`` or ``SECOND_HALF`` (``ALL`` is not safe while a pool is in use).
 
     Returns:
@@ -84,7 +81,7 @@ def write_labels(
         at = [label.offset(leaf.device.size, index) + label.CONFIG_OFFSET for index in which]
         return _write(leaf, which, at, eck.sealed(region, [(where, 0, 0, 0) for where in at], order))
 
-    return _failures(_in_parallel(write, list(zip(todo, prepared))))
+    return _failures(map(write, zip(todo, prepared)))
 
 
 def write_uberblock(
@@ -110,7 +107,7 @@ def write_uberblock(
         region = uberblock.encode_slot(ub, 0, ashift)
         return _write(leaf, ALL, at, eck.sealed(region, [(where, 0, 0, 0) for where in at], ub.order))
 
-    return _failures(_in_parallel(write, todo))
+    return _failures(map(write, todo))
 
 
 def slot_ashift(leaf: LeafVdev) -> int:
@@ -133,7 +130,7 @@ def write_provisional(
     has only these belongs to no pool: its label says txg 0. Of spare and cache devices they are the final ones.
 
     Args:
-        config_of: ``spa.poolconfig.provisional_label`` or ``aux_label``.
+        config_of: ``label_maker`` with a ``create_txg``, or ``aux_label``, of ``spa/poolconfig.py``.
         template: put into the ring with txg 0, as OpenZFS puts the pool's uberblock there; None (a pool that is
             being created): zeros.
         blank_start: also overwrite the first 8 KiB of the device, which may look like another file system's
@@ -151,34 +148,29 @@ def write_provisional(
         ring[16:24] = bytes(8)
     eck.seal(ring, (0, 0, 0, 0), order)
 
+    rings: dict[int, bytes] = {}  # by the label's place, which many leaves have in common
+
     def write(work: tuple[LeafVdev, bytearray]) -> LabelFailure | None:
         leaf, region = work
         assert leaf.device is not None
-        starts = [label.offset(leaf.device.size, index) for index in ALL]
         if blank_start:
             code = int(leaf.device.writev([0], [label.BOOT_OFFSET], bytes(label.BOOT_OFFSET), [0])[0])
             if code:
                 return LabelFailure(leaf, dict.fromkeys(ALL, code), True)
-        parts = [provisional_region(region, ring, start, order) for start in starts]
+        starts = [label.offset(leaf.device.size, index) for index in ALL]
+        configs = eck.sealed(region, [(start + label.CONFIG_OFFSET, 0, 0, 0) for start in starts], order)
+        for start in starts:
+            if start not in rings:
+                (rings[start],) = eck.sealed(ring, [(start + label.RING_OFFSET, 0, 0, 0)], order)
+        boots = [label.encode_boot(label.BootBlock(), start, order) for start in starts]
+        parts = [boot + config + rings[start] for boot, config, start in zip(boots, configs, starts)]
         return _write(leaf, ALL, [start + label.BOOT_OFFSET for start in starts], parts)
 
-    return _failures(_in_parallel(write, list(zip(todo, prepared))))
-
-
-def provisional_region(config: Buffer, ring: Buffer, start: int, order: str = "<") -> bytes:
-    """A label from its boot block to its end, for byte offset ``start`` of the device.
-
-    Args:
-        config, ring: whole regions, their checksums not yet right.
-    """
-    boot = label.encode_boot(label.BootBlock(), start, order)
-    (packed,) = eck.sealed(config, [(start + label.CONFIG_OFFSET, 0, 0, 0)], order)
-    (whole,) = eck.sealed(ring, [(start + label.RING_OFFSET, 0, 0, 0)], order)
-    return boot + packed + whole
+    return _failures(map(write, zip(todo, prepared)))
 
 
 def flush(leaves: Iterable[LeafVdev]) -> list[LabelFailure]:
-    """Flush the leaves' devices, all at the same time."""
+    """Flush the leaves' devices: files and disks all at the same time, since each waits for itself; others in order."""
 
     def one(leaf: LeafVdev) -> LabelFailure | None:
         assert leaf.device is not None
@@ -188,7 +180,19 @@ def flush(leaves: Iterable[LeafVdev]) -> list[LabelFailure]:
             return LabelFailure(leaf, dict.fromkeys(ALL, error.errno or errno.EIO), True)
         return None
 
-    return _failures(_in_parallel(one, labelled(leaves)))
+    todo = labelled(leaves)
+    if len(todo) < 2 or any(_in_memory(leaf) for leaf in todo):
+        return _failures(map(one, todo))
+    with ThreadPoolExecutor(min(MAX_THREADS, len(todo))) as workers:
+        return _failures(workers.map(one, todo))
+
+
+def _in_memory(leaf: LeafVdev) -> bool:
+    """Nothing would be gained by threads, and a recorder of what is done would see another order each time."""
+    try:
+        return leaf.device is None or leaf.device.fileno() is None
+    except DeviceError:
+        return True
 
 
 def good_writes(leaves: Iterable[LeafVdev], failures: Iterable[LabelFailure]) -> Counter[int]:
@@ -215,14 +219,6 @@ def _write(leaf: LeafVdev, which: Which, at: Sequence[int], parts: Sequence[byte
         return LabelFailure(leaf, dict.fromkeys(which, error.errno or errno.EIO), True)
     errors = {index: int(code) for index, code in zip(which, status) if code}
     return LabelFailure(leaf, errors, len(errors) == len(which)) if errors else None
-
-
-def _in_parallel(work: Callable[[T], LabelFailure | None], items: Sequence[T]) -> list[LabelFailure | None]:
-    """Devices wait, so they are asked at the same time."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(min(MAX_THREADS, len(items))) as workers:
-        return list(workers.map(work, items))
 
 
 def _failures(results: Iterable[LabelFailure | None]) -> list[LabelFailure]:

@@ -78,6 +78,28 @@ def test_provisional_labels(pools: Any) -> None:
     spa.close()
 
 
+def test_a_round_of_labels(pools: Any) -> None:
+    _, spa, tree = opened(pools, "classes")
+    facts = poolconfig.facts_of(spa.config)
+    final, provisional = poolconfig.label_maker(facts, 9), poolconfig.label_maker(facts, 9, create_txg=4)
+    for leaf in tree.leaves:
+        assert final(leaf) == poolconfig.label_config(facts, leaf, 9)
+        assert nvlist.encode(provisional(leaf)) == nvlist.encode(poolconfig.provisional_label(facts, leaf, 4))
+    spa.close()
+
+
+def test_adding_vdevs(pools: Any) -> None:
+    _, spa, tree = opened(pools, "classes")
+    _, other, more = opened(pools, "draid")
+    root = poolconfig.with_more(tree, more)
+    joined = build(root, {})
+    assert [top.id for top in joined.tops] == list(range(len(tree.tops) + 1))
+    assert joined.tops[-1].guid == more.tops[0].guid and joined.root.guid == tree.root.guid
+    assert nvlist.encode(poolconfig.vdev_config(joined.tops[0])) == nvlist.encode(poolconfig.vdev_config(tree.tops[0]))
+    spa.close()
+    other.close()
+
+
 def test_what_changes_shows(pools: Any) -> None:
     _, spa, tree = opened(pools, "classes")
     facts = poolconfig.facts_of(spa.config)
