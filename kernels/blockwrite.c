@@ -24,7 +24,7 @@
 
 enum {
     CHUNK_JOBS = 512,        /* blocks of a chunk */
-    CHUNK_BYTES = 512 << 10, /* stored bytes of a chunk, unless one block has more: they stay in the cache until written */
+    CHUNK_BYTES = 2 << 20,   /* stored bytes of a chunk, unless one block has more: they are in a cache still when written */
     RUN_VECTORS = 256,       /* pieces in one pwritev() */
     RUN_BYTES = 4 << 20,     /* bytes in one pwritev() */
     ZEROS = 64 << 10,        /* zero bytes one piece can have */

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable
 from enum import IntEnum
 
-import lz4.block
 import numpy as np
 import zstandard
+from uberblock.kernels import compress as packing
 from uberblock.kernels import decompress as kernel
 
 from ..errors import CorruptError, UnsupportedError
@@ -128,6 +128,9 @@ def _unzstd(data: bytes | memoryview, size: int) -> bytes:
 
 # ---- packing -------------------------------------------------------------------------------------------------------
 
+#: Id -> name of what the kernel packs, whole batches at a time.
+KERNEL_NAMES = {number: name for name, number in packing.IDS.items()}
+
 #: Packs a block into at most so many bytes, framing included; None: it does not fit.
 Encoder = Callable[[memoryview, int], "bytes | None"]
 
@@ -148,8 +151,8 @@ def encoder(number: int, level: int = 0) -> Encoder:
     """
     if Compression.GZIP_1 <= number <= Compression.GZIP_9:
         return lambda data, most: _fitting(zlib.compress(data, number - Compression.GZIP_1 + 1), most)
-    if number == Compression.LZ4:
-        return _lz4
+    if number in KERNEL_NAMES:
+        return _kernel_encoder(KERNEL_NAMES[number])
     if number == Compression.ZSTD:
         return _zstd_encoder(level or ZSTD_DEFAULT)
     raise UnsupportedError("blocks with a compression of this kind are not written here", compression=number)
@@ -159,9 +162,13 @@ def _fitting(packed: bytes, most: int) -> bytes | None:
     return packed if len(packed) <= most else None
 
 
-def _lz4(data: memoryview, most: int) -> bytes | None:
-    packed = lz4.block.compress(data, store_size=False)
-    return _fitting(len(packed).to_bytes(4, "big") + packed, most)
+def _kernel_encoder(name: str) -> Encoder:
+    def encode(data: memoryview, most: int) -> bytes | None:
+        out = bytearray(most)
+        size = packing.encode(name, data, out)
+        return bytes(out[:size]) if size else None
+
+    return encode
 
 
 def _zstd_encoder(level: int) -> Encoder:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from uberblock.kernels import blockwrite
+from uberblock.kernels import compress as packing
 
 from ..ondisk.blkptr import EMBEDDED_MAX
 from ..vdev.tree import VdevTree
@@ -24,7 +25,11 @@ from . import compress
 from .compress import Compression
 from .gang import min_alloc
 
+#: Bytes of blocks a thread compresses at a time.
+SLICE_BYTES = 1 << 20
+
 U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
@@ -155,31 +160,68 @@ def _squeeze(
     executor: Executor | None,
 ) -> None:
     """Compress what is no hole, and keep what has become small enough."""
-    most = limit(lsize, number, rounding)
-    encode = compress.encoder(number, level)
-    views = [memoryview(buffer).cast("B") for buffer in result.sources]
-    rows = np.flatnonzero(~result.hole).tolist()
-
-    def one(row: int) -> bytes | None:
-        at = int(result.at[row])
-        return encode(views[int(result.source[row])][at : at + lsize], most)
-
-    done = list(executor.map(one, rows) if executor is not None and len(rows) > 1 else map(one, rows))
-    kept: list[tuple[int, bytes]] = []
-    for row, packed in zip(rows, done):
-        if packed is None:
-            continue
-        if embed and len(packed) <= EMBEDDED_MAX:
-            result.embedded[row] = packed
-        elif rounding.up(len(packed)) < lsize:
-            kept.append((row, packed))
-    if not kept:
+    rows = np.flatnonzero(~result.hole)
+    if not len(rows):
         return
-    which = np.array([row for row, _ in kept])
-    lengths = np.array([rounding.up(len(packed)) for _, packed in kept], np.uint64)
-    start = np.cumsum(lengths) - lengths
-    arena = b"".join(packed.ljust(size, b"\0") for (_, packed), size in zip(kept, lengths.tolist()))
-    result.psize[which], result.at[which] = lengths, start
+    most = limit(lsize, number, rounding)
+    # Rows of the arena have room for what a stream is rounded up to; zeros follow it there.
+    stride = rounding.up(most)
+    if number in compress.KERNEL_NAMES:
+        arena, sizes = _in_kernel(result, rows, lsize, number, most, stride, executor)
+    else:
+        arena, sizes = _in_libraries(result, rows, lsize, number, level, most, stride, executor)
+    there = sizes != 0
+    if embed:
+        for i in np.flatnonzero(there & (sizes <= EMBEDDED_MAX)).tolist():
+            result.embedded[int(rows[i])] = arena[i * stride : i * stride + int(sizes[i])].tobytes()
+        there &= sizes > EMBEDDED_MAX
+    least, unit = np.uint64(rounding.least), np.uint64(rounding.unit)
+    rounded = np.where(sizes <= least, least, (sizes + unit - np.uint64(1)) // unit * unit)
+    kept = np.flatnonzero(there & (rounded < lsize))
+    which = rows[kept]
+    result.psize[which], result.at[which] = rounded[kept], kept.astype(np.uint64) * np.uint64(stride)
     result.source[which] = len(result.sources)
     result.compress[which] = number
     result.sources.append(arena)
+
+
+def _in_kernel(
+    result: Packed, rows: I64, lsize: int, number: int, most: int, stride: int, executor: Executor | None
+) -> tuple[NDArray[np.uint8], U64]:
+    """Streams, one in each row of the arena, and their lengths; 0: does not fit."""
+    arena = np.empty(len(rows) * stride, np.uint8)
+    sizes = np.zeros(len(rows), np.uint64)
+    source, at = result.source[rows], result.at[rows]
+    name = compress.KERNEL_NAMES[number]
+
+    def part(a: int) -> None:
+        b = a + step
+        room = arena[a * stride : b * stride]
+        packing.many(name, result.sources, source[a:b], at[a:b], lsize, most, room, stride, sizes[a:b])
+
+    step = len(rows) if executor is None else max(1, SLICE_BYTES // lsize)
+    starts = range(0, len(rows), step)
+    list(map(part, starts) if executor is None else executor.map(part, starts))
+    return arena, sizes
+
+
+def _in_libraries(
+    result: Packed, rows: I64, lsize: int, number: int, level: int, most: int, stride: int, executor: Executor | None
+) -> tuple[NDArray[np.uint8], U64]:
+    """The same by the libraries' functions, block by block."""
+    encode = compress.encoder(number, level)
+    views = [memoryview(buffer).cast("B") for buffer in result.sources]
+    arena = np.zeros(len(rows) * stride, np.uint8)
+    sizes = np.zeros(len(rows), np.uint64)
+
+    def one(i: int) -> None:
+        row = rows[i]
+        at = int(result.at[row])
+        packed = encode(views[int(result.source[row])][at : at + lsize], most)
+        if packed is not None:
+            arena[i * stride : i * stride + len(packed)] = np.frombuffer(packed, np.uint8)
+            sizes[i] = len(packed)
+
+    order = range(len(rows))
+    list(map(one, order) if executor is None or len(rows) == 1 else executor.map(one, order))
+    return arena, sizes

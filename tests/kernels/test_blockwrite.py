@@ -206,7 +206,7 @@ def test_lies_write_nothing():
     with pytest.raises(BufferError):
         run(good, [group], new_job(4096), [bytes(2048)] * 5, [data])
     with pytest.raises(ValueError):
-        blockwrite.write(b"x", b"", b"", [], [], bytearray(), bytearray())
+        blockwrite.write(b"x", b"", bytearray(), [], [], bytearray(), bytearray())
 
 
 u32 = st.integers(0, (1 << 32) - 1) | st.integers(0, 2048)

@@ -106,7 +106,7 @@ def test_every_checksum(bench, make, shape, number):
         assert bps["cksum"].any() == (number not in (Checksum.OFF, Checksum.NOPARITY))
 
 
-@pytest.mark.parametrize("number", [2, 5, 10, 13, 15, 16])
+@pytest.mark.parametrize("number", [2, 3, 5, 10, 13, 14, 15, 16])
 def test_every_compression(bench, make, number):
     pool, writer = open_for_writing(bench, make, "raidz1", threads=2)
     for lsize in (512, 1024, 4096, 16384, 131072, 1 << 20):
@@ -149,8 +149,8 @@ def test_an_array_of_blocks(bench, make):
 def test_embedded(bench, make):
     pool, writer = open_for_writing(bench, make, "single")
     block = b"few bytes".ljust(4096, b"\0")
-    for number in (5, 15, 16):
-        for lsize in (512, 4096):
+    for number in (3, 5, 14, 15, 16):
+        for lsize in (512, 2048):
             policy = WritePolicy(FILE, embed=True, compress=number)
             blocks = [block[:lsize], make.noise(lsize), bytes(lsize)]
             bps = writer.write(blocks, policy, TXG, lsize=lsize)
@@ -410,7 +410,7 @@ def test_any_batch(bench, make, data):
         policy = WritePolicy(
             FILE,
             checksum=data.draw(st.sampled_from([7, 8, 14])),
-            compress=data.draw(st.sampled_from([2, 4, 6, 15, 16])),
+            compress=data.draw(st.sampled_from([2, 3, 4, 6, 14, 15, 16])),
             copies=data.draw(st.integers(1, 3)),
             embed=data.draw(st.booleans()),
         )
