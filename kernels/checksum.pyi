@@ -27,8 +27,12 @@ SALTED: Final[frozenset[str]]
 FAMILIES: Final[tuple[str, ...]]
 """Names of the groups of kernels that ``select`` chooses among."""
 
-def fletcher2(buf: _Buffer, *, byteswap: bool = False) -> bytes: ...
-def fletcher4(buf: _Buffer, *, byteswap: bool = False) -> bytes: ...
+def fletcher2(buf: _Buffer, *, byteswap: bool = False, start: _Buffer | None = None) -> bytes:
+    """The sums of all words. ``start``: the checksum of what comes before, 32 bytes; the result is that of both."""
+
+def fletcher4(buf: _Buffer, *, byteswap: bool = False, start: _Buffer | None = None) -> bytes:
+    """The same of 32-bit words, and one order higher, so that ``fletcher4(b, start=fletcher4(a))`` is that of a + b."""
+
 def sha256(buf: _Buffer, *, byteswap: bool = False) -> bytes:
     """SHA-256, each of its four words stored with the lowest byte first."""
 
@@ -68,8 +72,14 @@ def many_at(
     ValueError: as in ``many``, and for a range that leaves the buffer.
     """
 
+def fletcher2_combine(first: _Buffer, second: _Buffer, nbytes: int) -> bytes:
+    """fletcher2 of two parts in a row, from the fletcher2 of each; the second part has ``nbytes`` bytes."""
+
 def fletcher4_combine(first: _Buffer, second: _Buffer, nbytes: int) -> bytes:
-    """fletcher4 of two parts in a row, from the fletcher4 of each; the second part has ``nbytes`` bytes."""
+    """fletcher4 of two parts in a row, from the fletcher4 of each; the second part has ``nbytes`` bytes.
+
+    So threads can share a block: each sums a part, and nobody waits for another.
+    """
 
 def implementations() -> dict[str, tuple[str, ...]]:
     """Family -> names of the kernels this machine can run, best first."""

@@ -108,11 +108,37 @@ static const void *kernel_of(int family)
 
 /* --- checksums ------------------------------------------------------------------------------------------ */
 
-void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES])
+void ub_salt_set_for(int id, ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES])
 {
     memcpy(salt->bytes, bytes, UB_SALT_BYTES);
-    ub_skein_salted(bytes, salt->skein);
-    ub_edonr_salted(bytes, salt->edonr);
+    if (id == UB_CHECKSUM_SKEIN)
+        ub_skein_salted(bytes, salt->skein);
+    if (id == UB_CHECKSUM_EDONR)
+        ub_edonr_salted(bytes, salt->edonr);
+}
+
+void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES])
+{
+    ub_salt_set_for(UB_CHECKSUM_SKEIN, salt, bytes);
+    ub_salt_set_for(UB_CHECKSUM_EDONR, salt, bytes);
+}
+
+void ub_fletcher2_update(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
+{
+    const ub_fletcher_kernel *kernel = kernel_of(UB_FAMILY_FLETCHER);
+    kernel->fletcher2(sums, p, n, byteswap);
+}
+
+void ub_fletcher4_update(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
+{
+    const ub_fletcher_kernel *kernel = kernel_of(UB_FAMILY_FLETCHER);
+    kernel->fletcher4(sums, p, n, byteswap, NULL);
+}
+
+void ub_copy_fletcher4(uint8_t *to, const uint8_t *p, size_t n, int byteswap, uint64_t sums[4])
+{
+    const ub_fletcher_kernel *kernel = kernel_of(UB_FAMILY_FLETCHER);
+    kernel->fletcher4(sums, p, n, byteswap, to);
 }
 
 /* The words of a digest in the byte order of whoever wrote the data. */
@@ -126,15 +152,19 @@ static void words_of(const uint8_t digest[32], int byteswap, uint64_t out[4])
 
 int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt *salt, uint64_t out[4])
 {
-    const ub_fletcher_kernel *sums;
     uint8_t digest[32];
     switch (id) {
     case UB_CHECKSUM_FLETCHER2:
-    case UB_CHECKSUM_FLETCHER4:
-        if (n % (id == UB_CHECKSUM_FLETCHER2 ? 16 : 4) != 0)
+        if (n % 16 != 0)
             return UB_BAD_LENGTH;
-        sums = kernel_of(UB_FAMILY_FLETCHER);
-        (id == UB_CHECKSUM_FLETCHER2 ? sums->fletcher2 : sums->fletcher4)(p, n, byteswap, out);
+        out[0] = out[1] = out[2] = out[3] = 0;
+        ub_fletcher2_update(out, p, n, byteswap);
+        return UB_OK;
+    case UB_CHECKSUM_FLETCHER4:
+        if (n % 4 != 0)
+            return UB_BAD_LENGTH;
+        out[0] = out[1] = out[2] = out[3] = 0;
+        ub_fletcher4_update(out, p, n, byteswap);
         return UB_OK;
     case UB_CHECKSUM_SHA256:
         ub_sha256(kernel_of(UB_FAMILY_SHA256), p, n, out);

@@ -45,6 +45,9 @@ typedef struct {
 
 void ub_salt_set(ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES]);
 
+/* What the checksum `id` needs of it, and no more. */
+void ub_salt_set_for(int id, ub_salt *salt, const uint8_t bytes[UB_SALT_BYTES]);
+
 /* The checksum `id` of n bytes. `salt` may be NULL for the unsalted ones. Lengths: fletcher2 a multiple of
  * 16, fletcher4 of 4, the others any. Returns UB_OK, UB_UNSUPPORTED (an unknown id),
  * UB_BAD_LENGTH or UB_NO_SALT; `out` is written only with UB_OK. */
@@ -54,8 +57,17 @@ int ub_checksum(int id, const uint8_t *p, size_t n, int byteswap, const ub_salt 
 int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t *n, int byteswap,
                      const ub_salt *salt, uint64_t (*out)[4], size_t *failed);
 
-/* fletcher4 of two parts in a row, given the sums of each: `words` 32-bit words are in the second one. */
+/* Sums of two parts in a row, given those of each: the second one has so many 32-bit words, or pairs of 64-bit
+ * words. `out` may be one of them. */
 void ub_fletcher4_combine(const uint64_t first[4], const uint64_t second[4], uint64_t words, uint64_t out[4]);
+void ub_fletcher2_combine(const uint64_t first[4], const uint64_t second[4], uint64_t pairs, uint64_t out[4]);
+
+/* Goes on with sums that end before p (four zeros: nothing yet); n is a multiple of 16 or of 4. */
+void ub_fletcher2_update(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
+void ub_fletcher4_update(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
+
+/* The same, and the data, as it is, is copied to `to` on the way; the two must not overlap. */
+void ub_copy_fletcher4(uint8_t *to, const uint8_t *p, size_t n, int byteswap, uint64_t sums[4]);
 
 /* --- choice of implementations -------------------------------------------------------------------------- */
 
@@ -81,11 +93,12 @@ const char *ub_checksum_select(int family, const char *name);
 
 /* --- between the dispatch and the kernels --------------------------------------------------------------- */
 
-/* The sums of n bytes, n a multiple of 16 (fletcher2) or of 4 (fletcher4). */
+/* Sums that go on over n bytes, n a multiple of 16 (fletcher2) or of 4 (fletcher4); `copy`, if it is not NULL, gets
+ * the data. */
 typedef struct {
     const char *name;
-    void (*fletcher2)(const uint8_t *p, size_t n, int byteswap, uint64_t out[4]);
-    void (*fletcher4)(const uint8_t *p, size_t n, int byteswap, uint64_t out[4]);
+    void (*fletcher2)(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
+    void (*fletcher4)(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap, uint8_t *copy);
 } ub_fletcher_kernel;
 
 /* Feed whole message blocks, of 64, 128 and 128 bytes, to the compression function. */
@@ -138,10 +151,6 @@ extern const ub_sha512_many_kernel ub_sha512_many_avx2;
 extern const ub_sha512_many_kernel ub_sha512_many_avx512;
 extern const ub_edonr_kernel ub_edonr_scalar;
 extern const ub_edonr_kernel ub_edonr_avx512;
-
-/* fletcher_scalar.c: go on summing from sums already reached. */
-void ub_fletcher2_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
-void ub_fletcher4_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap);
 
 /* sha2.c: whole buffers. sha256 gives words, as they are defined; sha512 its digest, to be read in either
  * order. ub_sha2_pad writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a

@@ -5,7 +5,7 @@
 #include "byteorder.h"
 #include "checksum_impl.h"
 
-void ub_fletcher2_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
+static void fletcher2(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
 {
     uint64_t a0 = sums[0], a1 = sums[1], b0 = sums[2], b1 = sums[3];
     for (const uint8_t *end = p + n; p != end; p += 16) {
@@ -25,9 +25,11 @@ void ub_fletcher2_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byt
     sums[3] = b1;
 }
 
-void ub_fletcher4_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
+static void fletcher4(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap, uint8_t *copy)
 {
     uint64_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    if (copy != NULL && n != 0)
+        memcpy(copy, p, n);
     for (const uint8_t *end = p + n; p != end; p += 4) {
         uint32_t x = ub_load32(p);
         if (byteswap)
@@ -42,6 +44,8 @@ void ub_fletcher4_continue(uint64_t sums[4], const uint8_t *p, size_t n, int byt
     sums[2] = c;
     sums[3] = d;
 }
+
+const ub_fletcher_kernel ub_fletcher_scalar = {"scalar", fletcher2, fletcher4};
 
 /* r (r + 1) / 2 and r (r + 1) (r + 2) / 6 modulo 2^64: divide before the product can overflow. */
 static uint64_t triangle(uint64_t r)
@@ -62,9 +66,22 @@ static uint64_t tetrahedron(uint64_t r)
     return factor[0] * factor[1] * factor[2];
 }
 
+void ub_fletcher2_combine(const uint64_t first[4], const uint64_t second[4], uint64_t pairs, uint64_t out[4])
+{
+    const uint64_t a0 = first[0], a1 = first[1];
+    out[2] = second[2] + first[2] + pairs * a0;
+    out[3] = second[3] + first[3] + pairs * a1;
+    out[0] = second[0] + a0;
+    out[1] = second[1] + a1;
+}
+
 void ub_fletcher4_combine(const uint64_t first[4], const uint64_t second[4], uint64_t words, uint64_t out[4])
 {
     uint64_t a = first[0], b = first[1], c = first[2], d = first[3];
+    if ((a | b | c | d) == 0) {
+        memmove(out, second, 4 * sizeof out[0]);
+        return;
+    }
     uint64_t one = words, two = triangle(words), three = tetrahedron(words);
     uint64_t sums[4] = {
         second[0] + a,
@@ -75,17 +92,3 @@ void ub_fletcher4_combine(const uint64_t first[4], const uint64_t second[4], uin
     for (int i = 0; i < 4; i++)
         out[i] = sums[i];
 }
-
-static void fletcher2(const uint8_t *p, size_t n, int byteswap, uint64_t out[4])
-{
-    out[0] = out[1] = out[2] = out[3] = 0;
-    ub_fletcher2_continue(out, p, n, byteswap);
-}
-
-static void fletcher4(const uint8_t *p, size_t n, int byteswap, uint64_t out[4])
-{
-    out[0] = out[1] = out[2] = out[3] = 0;
-    ub_fletcher4_continue(out, p, n, byteswap);
-}
-
-const ub_fletcher_kernel ub_fletcher_scalar = {"scalar", fletcher2, fletcher4};

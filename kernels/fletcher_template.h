@@ -1,32 +1,38 @@
 /* fletcher2 and fletcher4, written once for every vector instruction set.
  *
  * The including file defines, for vectors of UB_WORDS 64-bit numbers:
- *     ub_vec, ub_zero(), ub_add(a, b), ub_sub(a, b), ub_shl(v, bits), ub_store(p, v)
- *     ub_load(p, swap)     swap 0: as it is; 32 or 64: with the bytes of each unit of so many bits reversed
- *     ub_high(v)           each number shifted right by 32
- *     ub_mul(v, w)         times the numbers at w (aligned to the vector), modulo 2^64
- *     UB_EACH(F, W)        {F(W, 0), F(W, 1), ..., F(W, UB_WORDS - 1)}
- *     UB_WORDS_LOG2, UB_KERNEL, UB_KERNEL_NAME
+ *     ub_vec, ub_zero(), ub_all(number), ub_add(a, b), ub_sub(a, b), ub_shl(v, bits)
+ *     ub_load(p), ub_store(p, v)   at any address
+ *     ub_reverse(v)       with the bytes of each number reversed
+ *     ub_even(v)          the even 32-bit words, each with its bytes reversed, as numbers; ub_odd(v): the odd ones
+ *     ub_down(v)          each 32-bit word moved one place down; a zero comes last
+ *     ub_after(v, next)   each number moved one place down; the last place gets the first number of `next`
+ *     ub_low(v, w)        the lower half of v, and behind it that of w; ub_high(v, w): their upper halves
+ *     ub_swap(v, n)       each n numbers exchanged with the n beside them; n < UB_WORDS, a power of two
+ *     ub_first(v)         the first number
+ *     UB_KERNEL, UB_KERNEL_NAME
  *
- * fletcher4. A vector is added as it is, as 64-bit numbers v = even + 2^32 odd of two 32-bit words, and once
- * more shifted right by 32 bits, which leaves odd. Sums are linear and wrap at 2^64, so the sums of the even
- * words come out at the end as S(v) - 2^32 S(odd): nine operations a vector, and none of them a mask.
+ * fletcher4. Memory is read twice, as numbers v = even + 2^32 odd of two 32-bit words, and one word further on as
+ * v' = odd + 2^32 next, and both are summed as they are: eight additions a vector, and nothing else. Sums are
+ * linear and wrap at 2^64, so that S(even) = S(v) - 2^32 S(v') and S(odd) = S(v') - 2^32 S(next), where next is the
+ * even word of the place to the right; or for the last place the one of the first place a step later (a zero in the
+ * end), whose sums follow from those of the first place.
  *
- * That gives the four sums of each of L = 2 UB_WORDS interleaved lanes, which the end weighs. Lane l saw the
- * words l, l + L, ...; a word that lies u steps before the end of its lane lies r = u L - l words before the
- * end of all, and counts r, r (r + 1) / 2 and r (r + 1) (r + 2) / 6 times in b, c and d. Expressed in how
- * often it counts in the sums of its lane, which are u, u (u + 1) / 2 and u (u + 1) (u + 2) / 6, that gives
- *     a = sum A
- *     b = sum L B   - l A
- *     c = sum L^2 C - L (L - 1 + 2 l) / 2 B  + l (l - 1) / 2 A
- *     d = sum L^3 D - L^2 (L - 1 + l) C  + L ((L - 1) (L - 2) + 3 l (L + l - 2)) / 6 B
- *                   - l (l - 1) (l - 2) / 6 A
+ * That gives the four sums of each of 2 UB_WORDS interleaved lanes. They are folded pair by pair: of two lanes that
+ * take turns, a word that counts u, u (u + 1) / 2 and u (u + 1) (u + 2) / 6 times in b, c and d of its own lane is
+ * the (2 u)-th from the end in the first lane, and the (2 u - 1)-th in the second, and so
+ *     a = a1 + a2
+ *     b = 2 b1            + 2 b2 - a2
+ *     c = 4 c1 - b1       + 4 c2 - 3 b2
+ *     d = 8 d1 - 4 c1     + 8 d2 - 8 c2 + b2
  *
  * fletcher2 is the same with 64-bit words, two streams from the start, and only the first two lines.
  *
- * The shape follows from a processor that adds vectors four a cycle with a latency of two: nine operations
- * with eight chains of one addition each keep it busy, so that more lanes would only make the end dearer.
+ * Sums are built from zero and then put behind those that were there (ub_fletcher4_combine).
  */
+#include <string.h>
+
+#include "byteorder.h"
 #include "checksum_impl.h"
 
 #define UB_INLINE static inline __attribute__((always_inline))
@@ -37,140 +43,185 @@
 #define UB_UNROLL _Pragma("GCC unroll 4")
 #endif
 
-typedef uint64_t ub_weights[UB_WORDS] __attribute__((aligned(UB_BYTES)));
-
-/* The sum over the places of a vector, from `first` on in steps of `step`. */
-UB_INLINE uint64_t ub_total(ub_vec v, int first, int step)
-{
-    ub_weights word;
-    ub_store(word, v);
-    uint64_t sum = 0;
-    for (int i = first; i < UB_WORDS; i += step)
-        sum += word[i];
-    return sum;
-}
-
 /* --- fletcher4 ------------------------------------------------------------------------------------------ */
 
-#define UB_SHORT 256 /* bytes; below, weighing the lanes costs more than it saves */
-#define UB_L (INT64_C(2) * UB_WORDS)
+#define UB_SHORT 128                         /* bytes; below, the end costs more than the beginning saves */
+#define UB_STEPS_MAX ((size_t)1 << 20) /* in one go: powers of it up to the third stay below 2^63 */
 
-#define B_FROM_A(l) (-(l))
-#define C_FROM_B(l) (-(UB_L * (UB_L - 1 + 2 * (l)) / 2))
-#define C_FROM_A(l) ((l) * ((l) - 1) / 2)
-#define D_FROM_C(l) (-(UB_L * UB_L * (UB_L - 1 + (l))))
-#define D_FROM_B(l) (UB_L * ((UB_L - 1) * (UB_L - 2) + 3 * (l) * (UB_L + (l) - 2)) / 6)
-#define D_FROM_A(l) (-((l) * ((l) - 1) * ((l) - 2) / 6))
+typedef struct {
+    ub_vec a, b, c, d;
+} ub_sums;
 
-/* Weights of v are those of the even lanes. An odd word has also gone into v, 2^32 times, which its own
- * weight takes back. */
-#define OF_V(W, i) ((uint64_t)W(INT64_C(2) * (i)))
-#define OF_ODD(W, i) ((uint64_t)W(INT64_C(2) * (i) + 1) - (OF_V(W, i) << 32))
-#define OF_BOTH(W) {UB_EACH(OF_V, W), UB_EACH(OF_ODD, W)}
-
-static const ub_weights b_from_a[2] = OF_BOTH(B_FROM_A);
-static const ub_weights c_from_b[2] = OF_BOTH(C_FROM_B);
-static const ub_weights c_from_a[2] = OF_BOTH(C_FROM_A);
-static const ub_weights d_from_c[2] = OF_BOTH(D_FROM_C);
-static const ub_weights d_from_b[2] = OF_BOTH(D_FROM_B);
-static const ub_weights d_from_a[2] = OF_BOTH(D_FROM_A);
-
-UB_INLINE ub_vec ub_weigh(const ub_weights w[2], ub_vec v, ub_vec odd)
+UB_INLINE ub_sums ub_nothing(void)
 {
-    return ub_add(ub_mul(v, w[0]), ub_mul(odd, w[1]));
+    return (ub_sums){ub_zero(), ub_zero(), ub_zero(), ub_zero()};
 }
 
-/* The sum of even and odd words. */
-UB_INLINE ub_vec ub_even_and_odd(ub_vec v, ub_vec odd)
+UB_INLINE void ub_take(ub_sums *s, ub_vec v)
 {
-    return ub_sub(ub_add(v, odd), ub_shl(odd, 32));
+    s->a = ub_add(s->a, v);
+    s->b = ub_add(s->b, s->a);
+    s->c = ub_add(s->c, s->b);
+    s->d = ub_add(s->d, s->c);
 }
 
-UB_INLINE void ub_fletcher4_sum(const uint8_t *p, size_t n, const int swap, uint64_t out[4])
+/* The lanes of x and y, which take turns, as one. */
+UB_INLINE ub_sums ub_fold(ub_sums x, ub_sums y)
 {
-    ub_vec a = ub_zero(), b = a, c = a, d = a;  /* of v */
-    ub_vec oa = a, ob = a, oc = a, od = a;      /* of the odd words */
+    const ub_vec b = ub_add(x.b, y.b), c = ub_add(x.c, y.c), d = ub_add(x.d, y.d);
+    return (ub_sums){
+        ub_add(x.a, y.a),
+        ub_sub(ub_shl(b, 1), y.a),
+        ub_sub(ub_shl(ub_sub(ub_shl(c, 1), y.b), 1), b),
+        ub_add(ub_shl(ub_sub(ub_shl(d, 1), ub_add(c, y.c)), 2), y.b),
+    };
+}
+
+/* Places that lie n apart, folded; the result is in the lower ones. */
+UB_INLINE ub_sums ub_fold_apart(ub_sums s, const int n)
+{
+    return ub_fold(s, (ub_sums){ub_swap(s.a, n), ub_swap(s.b, n), ub_swap(s.c, n), ub_swap(s.d, n)});
+}
+
+/* All places of x and y, the sums of the even and of the odd words, folded: halves of either first, as what is
+ * furthest apart takes turns. The result is in the first place. */
+UB_INLINE ub_sums ub_fold_all(ub_sums x, ub_sums y)
+{
+    const ub_sums low = {ub_low(x.a, y.a), ub_low(x.b, y.b), ub_low(x.c, y.c), ub_low(x.d, y.d)};
+    const ub_sums high = {ub_high(x.a, y.a), ub_high(x.b, y.b), ub_high(x.c, y.c), ub_high(x.d, y.d)};
+    ub_sums both = ub_fold(low, high);
+    for (int n = UB_WORDS / 4; n >= 1; n /= 2)
+        both = ub_fold_apart(both, n);
+    return ub_fold_apart(both, UB_WORDS / 2);
+}
+
+/* x: sums of v, y: sums of v'; they become those of the even and of the odd words. `first` is the first word. */
+UB_INLINE void ub_separate(ub_sums *x, ub_sums *y, size_t steps, uint32_t first)
+{
+    x->a = ub_sub(x->a, ub_shl(y->a, 32));
+    x->b = ub_sub(x->b, ub_shl(y->b, 32));
+    x->c = ub_sub(x->c, ub_shl(y->c, 32));
+    x->d = ub_sub(x->d, ub_shl(y->d, 32));
+
+    /* The first place a step later: it has taken in a zero, and not `first`. Only the lower halves matter. */
+    ub_sums later = *x;
+    ub_take(&later, ub_zero());
+    const uint64_t times_b = steps + 1, times_c = times_b * (steps + 2) / 2, times_d = times_c * (steps + 3) / 3;
+    later.a = ub_sub(later.a, ub_all(first));
+    later.b = ub_sub(later.b, ub_all(times_b * first));
+    later.c = ub_sub(later.c, ub_all(times_c * first));
+    later.d = ub_sub(later.d, ub_all(times_d * first));
+
+    y->a = ub_sub(y->a, ub_shl(ub_after(x->a, later.a), 32));
+    y->b = ub_sub(y->b, ub_shl(ub_after(x->b, later.b), 32));
+    y->c = ub_sub(y->c, ub_shl(ub_after(x->c, later.c), 32));
+    y->d = ub_sub(y->d, ub_shl(ub_after(x->d, later.d), 32));
+}
+
+/* `steps` vectors, at least one, from p on; with `copy` they are also stored there. */
+UB_INLINE void ub_fletcher4_sum(const uint8_t *p, size_t steps, const int byteswap, uint8_t *copy, uint64_t out[4])
+{
+    const uint8_t *const last = p + (steps - 1) * UB_BYTES;
+    const uint32_t first = ub_load32(p);
+    ub_sums x = ub_nothing(), y = ub_nothing();
     UB_UNROLL
-    for (const uint8_t *end = p + n; p != end; p += UB_BYTES) {
-        ub_vec v = ub_load(p, swap);
-        a = ub_add(a, v);
-        oa = ub_add(oa, ub_high(v));
-        b = ub_add(b, a);
-        ob = ub_add(ob, oa);
-        c = ub_add(c, b);
-        oc = ub_add(oc, ob);
-        d = ub_add(d, c);
-        od = ub_add(od, oc);
+    for (; p < last; p += UB_BYTES) {
+        const ub_vec v = ub_load(p);
+        if (copy != NULL) {
+            ub_store(copy, v);
+            copy += UB_BYTES;
+        }
+        ub_take(&x, byteswap ? ub_even(v) : v);
+        ub_take(&y, byteswap ? ub_odd(v) : ub_load(p + 4));
     }
-    ub_vec all_a = ub_even_and_odd(a, oa);
-    ub_vec all_b = ub_shl(ub_even_and_odd(b, ob), UB_WORDS_LOG2 + 1);
-    ub_vec all_c = ub_shl(ub_even_and_odd(c, oc), 2 * (UB_WORDS_LOG2 + 1));
-    ub_vec all_d = ub_shl(ub_even_and_odd(d, od), 3 * (UB_WORDS_LOG2 + 1));
-    all_b = ub_add(all_b, ub_weigh(b_from_a, a, oa));
-    all_c = ub_add(all_c, ub_add(ub_weigh(c_from_b, b, ob), ub_weigh(c_from_a, a, oa)));
-    all_d = ub_add(all_d, ub_weigh(d_from_c, c, oc));
-    all_d = ub_add(all_d, ub_add(ub_weigh(d_from_b, b, ob), ub_weigh(d_from_a, a, oa)));
-    out[0] = ub_total(all_a, 0, 1);
-    out[1] = ub_total(all_b, 0, 1);
-    out[2] = ub_total(all_c, 0, 1);
-    out[3] = ub_total(all_d, 0, 1);
+    const ub_vec v = ub_load(last); /* one word further on memory may end */
+    if (copy != NULL)
+        ub_store(copy, v);
+    ub_take(&x, byteswap ? ub_even(v) : v);
+    ub_take(&y, byteswap ? ub_odd(v) : ub_down(v));
+    if (!byteswap)
+        ub_separate(&x, &y, steps, first);
+    x = ub_fold_all(x, y);
+    out[0] = ub_first(x.a);
+    out[1] = ub_first(x.b);
+    out[2] = ub_first(x.c);
+    out[3] = ub_first(x.d);
 }
 
-static void ub_fletcher4(const uint8_t *p, size_t n, int byteswap, uint64_t out[4])
+static void ub_fletcher4(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap, uint8_t *copy)
 {
-    size_t whole = n < UB_SHORT ? 0 : n - n % UB_BYTES;
-    if (whole == 0)
-        out[0] = out[1] = out[2] = out[3] = 0;
-    else if (byteswap)
-        ub_fletcher4_sum(p, whole, 32, out);
-    else
-        ub_fletcher4_sum(p, whole, 0, out);
-    ub_fletcher4_continue(out, p + whole, n - whole, byteswap);
+    while (n >= UB_SHORT) {
+        size_t steps = n / UB_BYTES;
+        if (steps > UB_STEPS_MAX)
+            steps = UB_STEPS_MAX;
+        uint64_t part[4];
+        if (copy != NULL)
+            ub_fletcher4_sum(p, steps, byteswap, copy, part);
+        else if (byteswap)
+            ub_fletcher4_sum(p, steps, 1, NULL, part);
+        else
+            ub_fletcher4_sum(p, steps, 0, NULL, part);
+        ub_fletcher4_combine(sums, part, steps * (UB_BYTES / 4), sums);
+        p += steps * UB_BYTES;
+        n -= steps * UB_BYTES;
+        if (copy != NULL)
+            copy += steps * UB_BYTES;
+    }
+    if (n != 0)
+        ub_fletcher_scalar.fletcher4(sums, p, n, byteswap, copy);
 }
 
 /* --- fletcher2 ------------------------------------------------------------------------------------------ */
 
-#define UB_SETS 4 /* vectors of one step: two additions each, on four units with a latency of two */
+#define UB_SETS 4 /* vectors of one step: two additions each, on units that add four a cycle or less */
 #define UB_STEP (UB_SETS * UB_BYTES)
 
-/* Lane l of either stream: pair number `i / 2` of vector k, l = k UB_WORDS / 2 + i / 2. */
-#define PAIR(l) ((l) / 2)
-#define AS_IT_IS(W, i) ((uint64_t)W(i))
-static const ub_weights pair = UB_EACH(AS_IT_IS, PAIR);
-
-UB_INLINE void ub_fletcher2_sum(const uint8_t *p, size_t n, const int swap, uint64_t out[4])
+/* Lane l of either stream: pair number i / 2 of vector k, l = k UB_WORDS / 2 + i / 2. */
+UB_INLINE void ub_fletcher2_sum(const uint8_t *p, size_t n, const int byteswap, uint64_t out[4])
 {
     ub_vec a0 = ub_zero(), a1 = a0, a2 = a0, a3 = a0;
     ub_vec b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-    for (const uint8_t *end = p + n; p != end; p += UB_STEP) {
-        a0 = ub_add(a0, ub_load(p, swap));
-        a1 = ub_add(a1, ub_load(p + UB_BYTES, swap));
-        a2 = ub_add(a2, ub_load(p + 2 * UB_BYTES, swap));
-        a3 = ub_add(a3, ub_load(p + 3 * UB_BYTES, swap));
+    for (const uint8_t *end = p + n; p < end; p += UB_STEP) {
+        const ub_vec v0 = ub_load(p), v1 = ub_load(p + UB_BYTES);
+        const ub_vec v2 = ub_load(p + 2 * UB_BYTES), v3 = ub_load(p + 3 * UB_BYTES);
+        a0 = ub_add(a0, byteswap ? ub_reverse(v0) : v0);
+        a1 = ub_add(a1, byteswap ? ub_reverse(v1) : v1);
+        a2 = ub_add(a2, byteswap ? ub_reverse(v2) : v2);
+        a3 = ub_add(a3, byteswap ? ub_reverse(v3) : v3);
         b0 = ub_add(b0, a0);
         b1 = ub_add(b1, a1);
         b2 = ub_add(b2, a2);
         b3 = ub_add(b3, a3);
     }
-    ub_vec from2 = ub_add(a2, a3), from1 = ub_add(a1, from2);
-    ub_vec sets = ub_add(from1, ub_add(from2, a3)); /* sum k A */
-    ub_vec a = ub_add(a0, from1);
-    ub_vec b = ub_shl(ub_add(ub_add(b0, b1), ub_add(b2, b3)), UB_WORDS_LOG2 + 1); /* L = 2 UB_WORDS lanes */
-    b = ub_sub(b, ub_add(ub_shl(sets, UB_WORDS_LOG2 - 1), ub_mul(a, pair)));
-    out[0] = ub_total(a, 0, 2);
-    out[1] = ub_total(a, 1, 2);
-    out[2] = ub_total(b, 0, 2);
-    out[3] = ub_total(b, 1, 2);
+    const ub_vec from2 = ub_add(a2, a3), from1 = ub_add(a1, from2);
+    const ub_vec sets = ub_add(from1, ub_add(from2, a3)); /* sum k a */
+    ub_vec a = ub_add(a0, from1), b = ub_add(ub_add(b0, b1), ub_add(b2, b3));
+    /* b = L sum b - sum l a, with L = 2 UB_WORDS lanes */
+    b = ub_sub(ub_shl(b, __builtin_ctz(2 * UB_WORDS)), ub_shl(sets, __builtin_ctz(UB_WORDS / 2)));
+    for (int n2 = UB_WORDS / 2; n2 >= 2; n2 /= 2) {
+        const ub_vec upper = ub_swap(a, n2);
+        b = ub_sub(ub_add(b, ub_swap(b, n2)), ub_shl(upper, __builtin_ctz(n2 / 2)));
+        a = ub_add(a, upper);
+    }
+    out[0] = ub_first(a);
+    out[1] = ub_first(ub_swap(a, 1));
+    out[2] = ub_first(b);
+    out[3] = ub_first(ub_swap(b, 1));
 }
 
-static void ub_fletcher2(const uint8_t *p, size_t n, int byteswap, uint64_t out[4])
+static void ub_fletcher2(uint64_t sums[4], const uint8_t *p, size_t n, int byteswap)
 {
-    size_t whole = n - n % UB_STEP;
-    if (byteswap)
-        ub_fletcher2_sum(p, whole, 64, out);
-    else
-        ub_fletcher2_sum(p, whole, 0, out);
-    ub_fletcher2_continue(out, p + whole, n - whole, byteswap);
+    const size_t whole = n - n % UB_STEP;
+    if (whole != 0) {
+        uint64_t part[4];
+        if (byteswap)
+            ub_fletcher2_sum(p, whole, 1, part);
+        else
+            ub_fletcher2_sum(p, whole, 0, part);
+        ub_fletcher2_combine(sums, part, whole / 16, sums);
+    }
+    if (whole != n)
+        ub_fletcher_scalar.fletcher2(sums, p + whole, n - whole, byteswap);
 }
 
 const ub_fletcher_kernel UB_KERNEL = {UB_KERNEL_NAME, ub_fletcher2, ub_fletcher4};

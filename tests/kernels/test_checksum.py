@@ -174,6 +174,42 @@ def test_fletcher4_combine(first: int, second: int, full: bool) -> None:
     assert checksum.fletcher4_combine(a, b, 4 * second) == checksum.fletcher4(data)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_fletcher_goes_on(data: st.DataObject) -> None:
+    """In parts of any lengths, on every kernel; and the sums of parts put together."""
+    name, unit = data.draw(st.sampled_from([("fletcher2", 16), ("fletcher4", 4)]))
+    kernel_name = data.draw(st.sampled_from(checksum.implementations()["fletcher"]))
+    lengths = [unit * n for n in data.draw(st.lists(st.integers(0, 3000 // unit), min_size=1, max_size=6))]
+    byteswap = data.draw(st.booleans())
+    sums = getattr(checksum, name)
+    combine = getattr(checksum, f"{name}_combine")
+    checksum.select("fletcher", kernel_name)
+    try:
+        at, total, combined = 0, None, bytes(32)
+        for n in lengths:
+            piece = NOISE[at : at + n]
+            total = sums(piece, byteswap=byteswap, start=total)
+            combined = combine(combined, sums(piece, byteswap=byteswap), n)
+            at += n
+        assert total == combined == expected(name, NOISE[:at], byteswap)
+    finally:
+        checksum.select("fletcher")
+
+
+def test_fletcher_of_more_than_a_kernel_takes_in_one_go() -> None:
+    """Vector kernels sum at most 2^20 vectors at a time."""
+    data = np.frombuffer(NOISE * 70, np.uint8)[: (70 << 20) - 4]
+    try:
+        checksum.select("fletcher", "scalar")
+        want = checksum.fletcher4(data)
+        for kernel_name in checksum.implementations()["fletcher"]:
+            checksum.select("fletcher", kernel_name)
+            assert checksum.fletcher4(data) == want
+    finally:
+        checksum.select("fletcher")
+
+
 def test_fletcher4_combine_over_huge_lengths() -> None:
     """2^34 words of zero after sums of five: the weights are those of the formula, modulo 2^64."""
     one = struct.pack("<4Q", 5, 5, 5, 5)
@@ -321,8 +357,14 @@ def test_lengths_that_are_not_defined() -> None:
         checksum.many("fletcher4", [SAMPLE, SAMPLE[:7]], out)
     with pytest.raises(ValueError):
         checksum.fletcher4_combine(bytes(32), bytes(32), 7)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="32 bytes"):
         checksum.fletcher4_combine(bytes(31), bytes(32), 8)
+    with pytest.raises(ValueError, match="no multiple of 16"):
+        checksum.fletcher2_combine(bytes(32), bytes(32), 8)
+    with pytest.raises(ValueError, match="no multiple of 4"):
+        checksum.fletcher4(SAMPLE[:6], start=bytes(32))
+    with pytest.raises(ValueError, match="start"):
+        checksum.fletcher2(SAMPLE, start=bytes(33))
 
 
 @pytest.mark.parametrize("name", sorted(checksum.SALTED))

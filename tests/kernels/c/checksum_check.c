@@ -34,6 +34,36 @@ static void compare(int id, int family, const ub_salt *salt, size_t n, size_t sh
     free(room);
 }
 
+/* Sums that go on, with a copy made on the way, against those of plain C in one go. */
+static void compare_parts(size_t n, size_t cut, int byteswap)
+{
+    uint64_t want[4], whole[4];
+    uint8_t *room = malloc(n + (n == 0)), *first = malloc(cut + (cut == 0));
+    uint8_t *second = malloc(n - cut + (n == cut));
+    if (room == NULL || first == NULL || second == NULL)
+        exit(2);
+    for (size_t i = 0; i < n; i++)
+        room[i] = (uint8_t)(i * 59 + i / 253 + 200);
+    ub_checksum_select(UB_FAMILY_FLETCHER, "scalar");
+    if (ub_checksum(UB_CHECKSUM_FLETCHER4, room, n, byteswap, NULL, want) != UB_OK)
+        exit(3);
+    for (const ub_candidate *c = ub_checksum_family(UB_FAMILY_FLETCHER)->candidates; c->name != NULL; c++) {
+        if (ub_checksum_select(UB_FAMILY_FLETCHER, c->name) == NULL)
+            continue;
+        memset(whole, 0, sizeof whole);
+        ub_copy_fletcher4(first, room, cut, byteswap, whole);
+        ub_copy_fletcher4(second, room + cut, n - cut, byteswap, whole);
+        if (memcmp(whole, want, sizeof want) != 0 || memcmp(first, room, cut) != 0 ||
+            memcmp(second, room + cut, n - cut) != 0) {
+            fprintf(stderr, "copy by %s differs: %zu bytes, %zu first\n", c->name, n, cut);
+            exit(1);
+        }
+    }
+    free(room);
+    free(first);
+    free(second);
+}
+
 /* Buffers of many lengths, each a piece of the heap of its own, side by side and one by one. */
 static void compare_many(int id, int family, const ub_salt *salt, size_t longest, int byteswap)
 {
@@ -95,6 +125,8 @@ int main(void)
         if (ub_checksum(cases[c].id, NULL, 0, 0, &salt, out) != UB_OK)
             return 5;
     }
+    for (size_t n = 0; n < LONGEST; n += 4)
+        compare_parts(n, n / 3 / 4 * 4, (int)(n / 4 & 1));
     if (ub_checksum(UB_CHECKSUM_SKEIN, bytes, 8, 0, NULL, out) != UB_NO_SALT ||
         ub_checksum(UB_CHECKSUM_BLAKE3, bytes, 8, 0, NULL, out) != UB_NO_SALT ||
         ub_checksum(9, bytes, 8, 0, &salt, out) != UB_UNSUPPORTED)
