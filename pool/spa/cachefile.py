@@ -81,6 +81,22 @@ def read(path: Path | None = None) -> dict[str, NVList]:
     return {name: config for name, config in listed.items() if isinstance(config, NVList)}
 
 
+def places(config: NVList) -> list[str]:
+    """Where the devices of a pool were, as one entry of the file tells; what to search when the pool is opened by it.
+
+    Raises:
+        CorruptError: the entry has no tree of vdevs.
+    """
+    found, todo = [], [config.nvlist("vdev_tree")]
+    while todo:
+        vdev = todo.pop(0)
+        todo += vdev.nvlists("children")
+        path = vdev.string("path", "")
+        if path.startswith("/"):  # a distributed spare's is none
+            found.append(path)
+    return found
+
+
 def put(config: NVList, path: Path | None = None) -> None:
     """Remember a pool that was opened, created or changed; it replaces what the file had of it under any name.
 

@@ -77,6 +77,15 @@ def test_damage(tmp_path: Path) -> None:
         cachefile.put(config("tank", 1), path / "below")
 
 
+def test_places(pools: Any) -> None:
+    spa = load(scan_all([pools("draid").dir]).candidates[0])
+    made = poolconfig.mos_config(poolconfig.facts_of(spa.config), spa.tree, 5)
+    assert cachefile.places(made) == [str(image) for image in pools("draid").images]
+    spa.close()
+    with pytest.raises(CorruptError):
+        cachefile.places(NVList())
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "cache"
     cachefile.put(config("tank", 1), path)
