@@ -420,12 +420,16 @@ class MutableZap(Zap):
         blkid, leaf = self._leaf_at(hashed)
         if need > leaf.chunks:
             raise UsageError("an entry is too large for a ZAP", bytes=len(stored) + len(data), **self._where())
-        found = leaf.find(hashed, stored)
+        chain = leaf.chain(hashed)
+        found = leaf.match(chain, hashed, stored)
         if found is not None and not replace:
             raise self._exists(raw)
         self._begin()
         if found is None:
-            self._insert(hashed, stored, size, data)
+            if leaf.nfree >= need:
+                self._change(blkid, leaf).add(hashed, stored, size, data, None, chain)
+            else:
+                self._insert(hashed, stored, size, data)
             self._count(1)
             return
         while not self._change(blkid, leaf).replace(found[0], found[2], size, data):
@@ -435,6 +439,7 @@ class MutableZap(Zap):
             assert found is not None
 
     def _insert(self, hashed: int, stored: bytes, size: int, data: bytes, cd: int | None = None) -> None:
+        """Put an entry where its hash belongs, splitting leaves until it fits."""
         need = 1 + chunks_for(len(stored)) + chunks_for(len(data))
         blkid, leaf = self._leaf_at(hashed)
         while leaf.nfree < need:

@@ -44,6 +44,8 @@ from ..ondisk.zap import (
 
 #: What an entry chunk holds: type, integer size, next, name chunk, name length, value chunk, value length, cd, hash.
 Entry = tuple[int, int, int, int, int, int, int, int, int]
+#: Entries that share a slot of the hash table: chunk, place of the link that leads to it, fields.
+Chain = list[tuple[int, int, Entry]]
 
 _ENTRY = struct.Struct("<BBHHHHHIQ")
 _ARRAY = struct.Struct("<B21sH")  # type, bytes (or nothing, of a free chunk), next
@@ -144,19 +146,23 @@ class LeafBlock:
         Returns:
             Its chunk, the place of the link that leads to it, and its fields; None if there is none.
         """
+        return self.match(self.chain(hashed), hashed, name)
+
+    def match(self, chain: Chain, hashed: int, name: bytes) -> tuple[int, int, Entry] | None:
+        """``find`` in a chain that is there already."""
         length = len(name) // 8 if self.words else len(name)
-        for found in self.chain(hashed):
+        for found in chain:
             entry = found[2]
             if entry[8] == hashed and entry[4] == length and self.array(entry[3], len(name)) == name:
                 return found
         return None
 
-    def chain(self, hashed: int) -> list[tuple[int, int, Entry]]:
-        """The chain in which entries of a hash are, others among them: (chunk, place of the link to it, fields)."""
+    def chain(self, hashed: int) -> Chain:
+        """The chain in which entries of a hash are, others among them."""
         buf, base, chunks = self.buf, self.base, self.chunks
         link = self._slot(hashed)
         (at,) = _U16.unpack_from(buf, link)
-        found: list[tuple[int, int, Entry]] = []
+        found: Chain = []
         while at != CHAIN_END:
             if at >= chunks or len(found) >= chunks:
                 self._lost("a hash chain", at)
@@ -260,7 +266,9 @@ class LeafBlock:
 
     # --- changing -------------------------------------------------------------------------------------------------
 
-    def add(self, hashed: int, name: bytes, size: int, value: bytes, cd: int | None = None) -> bool:
+    def add(
+        self, hashed: int, name: bytes, size: int, value: bytes, cd: int | None = None, chain: Chain | None = None
+    ) -> bool:
         """Add an entry whose name is not there yet.
 
         Args:
@@ -268,6 +276,7 @@ class LeafBlock:
             name: as stored: with its NUL, or the big-endian bytes of words.
             size: bytes of an integer of the value. value: its integers, big-endian.
             cd: what tells it from others with this hash; the lowest one that is free by default.
+            chain: the hash's, if it was just asked for.
 
         Returns:
             False: there is no room, and nothing was changed.
@@ -275,7 +284,8 @@ class LeafBlock:
         names, values = chunks_for(len(name)), chunks_for(len(value))
         if self.nfree < 1 + names + values:
             return False
-        chain = self.chain(hashed)
+        if chain is None:
+            chain = self.chain(hashed)
         if cd is None:
             cd = 0
             if chain:
