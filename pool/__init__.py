@@ -16,6 +16,8 @@ from .errors import PoolError
 
 if TYPE_CHECKING:
     from .pool import Dataset, Pool, Snapshot, Volume, find_pools, import_pool
+    from .poolcreate import create_pool
+    from .poolwrite import WritablePool
     from .spa.config import Candidate
 
 __all__ = [
@@ -25,11 +27,13 @@ __all__ = [
     "PoolError",
     "Snapshot",
     "Volume",
+    "WritablePool",
+    "create_pool",
     "find_pools",
     "import_pool",
 ]
 
-_HOMES = {"Candidate": ".spa.config"}
+_HOMES = {"Candidate": ".spa.config", "WritablePool": ".poolwrite", "create_pool": ".poolcreate"}
 
 
 def __getattr__(name: str) -> Any:

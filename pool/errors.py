@@ -21,6 +21,7 @@ __all__ = [
     "MissingDeviceError",
     "NoSpaceError",
     "NotADirectoryInPoolError",
+    "NotEmptyError",
     "NotFoundError",
     "PoolError",
     "ReadOnlyError",
@@ -111,6 +112,10 @@ class MissingDeviceError(PoolError, OSError):
 
 class NoSpaceError(PoolError, OSError):
     """The pool, a quota or a reservation leaves no room for what is to be written."""
+
+
+class NotEmptyError(PoolError, OSError):
+    """Something that must be empty to be removed is not."""
 
 
 class CorruptError(PoolError, ValueError):

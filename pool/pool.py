@@ -79,7 +79,7 @@ def import_pool(
     Args:
         name: its name or guid; without it the only one that is found.
         search: where to look, as for ``find_pools``.
-        readonly: never write to the devices.
+        readonly: never write to the devices. False: gives a ``WritablePool``.
         txg: open it as it was at this txg (at the newest uberblock not beyond it).
         rewind: if it is damaged, go back to an uberblock so young that nothing it refers to was overwritten.
         extreme: go back as far as it takes, and verify everything.
@@ -98,6 +98,8 @@ def import_pool(
     """
     from .spa.importer import ImportOptions, load
 
+    if not readonly and (txg is not None or checkpoint or missing_ok or missing_log):
+        raise UsageError("a pool is opened for writing as it is, not as it was or in part", "leave out readonly=False")
     candidate = _choose(name, _places(search))
     options = ImportOptions(
         txg=txg,
@@ -110,7 +112,8 @@ def import_pool(
         threads=threads,
         altroot=altroot,
     )
-    pool = Pool(load(candidate, readonly=readonly, options=options))
+    spa = load(candidate, readonly=readonly, options=options)
+    pool = Pool(spa) if readonly else _writable(spa)
     try:
         for dataset, key in (keys or {}).items():
             pool.load_key(dataset, key)
@@ -118,6 +121,18 @@ def import_pool(
         pool.close()
         raise
     return pool
+
+
+def _writable(spa: Spa) -> Pool:
+    """An open pool, ready to be written."""
+    from .env import Env
+    from .poolwrite import WritablePool
+
+    try:
+        return WritablePool(spa, Env.host())
+    except BaseException:
+        spa.close()
+        raise
 
 
 def _choose(name: str | int | None, places: list[Place]) -> Candidate:

@@ -30,6 +30,9 @@ FLOORS = {
     "spa": 7,
     "pool": 8,
     "vfs": 8,
+    "vfswrite": 8,
+    "poolwrite": 8,
+    "poolcreate": 8,
     "manifest": 8,
     "extract": 8,
     "": 8,  # pool/__init__.py, the public face

@@ -195,6 +195,11 @@ class BlockTree:
     def _decode(self, data: bytes | memoryview, bp: BpArray, level: int) -> _Pointers:
         return self._judged(blkptr.from_bytes(data, "<" if bool(blkptr.is_little(bp)) else ">"), level - 1)
 
+    def preload(self, blocks: dict[tuple[int, int], BpArray]) -> None:
+        """Keep indirect blocks that were just written: (level, id) -> their pointers."""
+        for (level, blkid), bps in list(blocks.items())[-CACHE_BLOCKS:]:
+            self._keep(level, blkid, _Pointers(bps, None))
+
     def _keep(self, level: int, blkid: int, pointers: _Pointers) -> None:
         with self._lock:
             self._cache[level, blkid] = pointers

@@ -62,26 +62,34 @@ class Objset:
         self.keys = keys
         self.raw = raw
         self.name = name
+        #: No block of this object set can be younger.
+        self.birth = int(self.bp["birth"])
+        self.encrypted = bool(blkptr.is_crypt(self.bp))
+        self.order = "<" if bool(blkptr.is_little(self.bp)) or bool(blkptr.is_hole(self.bp)) else ">"
+        self.phys = self._read_phys()
+        self.type = self.phys.type
+        self.flags = self.phys.flags
+        self.meta = self._open_meta()
+        self.userused = self._special(ondisk_objset.USERUSED, self.phys.userused)
+        self.groupused = self._special(ondisk_objset.GROUPUSED, self.phys.groupused)
+        self.projectused = self._special(ondisk_objset.PROJECTUSED, self.phys.projectused)
+        self._cache: dict[int, DnodeBlock] = {}
+        self._lock = Lock()
+
+    def _read_phys(self) -> ondisk_objset.ObjsetPhys:
+        """The objset block, decoded."""
+        name = self.name
         if bool(blkptr.is_hole(self.bp)):
             raise NotFoundError("a dataset has no object set: it was never written", dataset=name or None)
         code = int(bpcheck.problems(self.bp.reshape(1), level=0)[0])
         if code or int(blkptr.object_type(self.bp)) != ObjectType.OBJSET:
             text = bpcheck.TEXT[code] if code else "it does not point to an object set"
             raise CorruptError(f"an object set's pointer is not valid: {text}", dataset=name or None)
-        #: No block of this object set can be younger.
-        self.birth = int(self.bp["birth"])
-        self.encrypted = bool(blkptr.is_crypt(self.bp))
-        self.order = "<" if bool(blkptr.is_little(self.bp)) else ">"
-        data = zio.read_one(self.bp, keys, raw=raw, what=f"object set {name}".strip())
-        self.phys = ondisk_objset.decode(data, self.order, dataset=name or None)
-        self.type = self.phys.type
-        self.flags = self.phys.flags
-        self.meta = Dnode(self, ondisk_objset.METADNODE, self.phys.metadnode)
-        self.userused = self._special(ondisk_objset.USERUSED, self.phys.userused)
-        self.groupused = self._special(ondisk_objset.GROUPUSED, self.phys.groupused)
-        self.projectused = self._special(ondisk_objset.PROJECTUSED, self.phys.projectused)
-        self._cache: dict[int, DnodeBlock] = {}
-        self._lock = Lock()
+        data = self.zio.read_one(self.bp, self.keys, raw=self.raw, what=f"object set {name}".strip())
+        return ondisk_objset.decode(data, self.order, dataset=name or None)
+
+    def _open_meta(self) -> Dnode:
+        return Dnode(self, ondisk_objset.METADNODE, self.phys.metadnode)
 
     def _special(self, number: int, phys: DnodePhys | None) -> Dnode | None:
         return None if phys is None else Dnode(self, number, phys)

@@ -201,6 +201,12 @@ class Keystore:
     def __repr__(self) -> str:
         return f"<Keystore with {len(self._users)} keys>"
 
+    def moved_to(self, pool: DslPool) -> Keystore:
+        """The same loaded keys, for the datasets as they are now."""
+        moved = Keystore(pool)
+        moved._users, moved._blocks = self._users, self._blocks
+        return moved
+
     def key_object(self, directory: DslDir) -> KeyObject | None:
         """The wrapped keys of a directory; None for what is not encrypted."""
         number = directory.crypto_key_obj

@@ -73,3 +73,10 @@ def rdev_parts(rdev: int) -> tuple[int, int]:
     if rdev >> 32:
         return rdev >> 32, rdev & 0xFFFFFFFF
     return rdev >> 20, rdev & 0xFFFFF
+
+
+def rdev_of(major: int, minor: int) -> int:
+    """A device's numbers as Linux stores them; those that do not fit its 32 bits, as other platforms do."""
+    if major < 1 << 12 and minor < 1 << 20:
+        return major << 20 | minor
+    return major << 32 | minor

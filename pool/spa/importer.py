@@ -71,7 +71,7 @@ def load(candidate: Candidate, *, readonly: bool = True, options: ImportOptions 
 
     Args:
         candidate: what ``scan`` found.
-        readonly: never write to the devices.
+        readonly: never write to the devices; otherwise they are opened for writing, and ``open_for_writing`` goes on.
         options: see ``import_pool`` for what each means.
 
     Raises:
@@ -80,9 +80,7 @@ def load(candidate: Candidate, *, readonly: bool = True, options: ImportOptions 
         CorruptError: it is damaged; the message says what can be tried.
         DeviceBusyError: somebody writes to it.
     """
-    if not readonly:
-        raise UnsupportedError("pools are opened read-only", "leave out readonly=False")
-    work = _Import(candidate, options or ImportOptions())
+    work = _Import(candidate, options or ImportOptions(), readonly)
     try:
         work.open_devices()
         return work.run()
@@ -95,6 +93,7 @@ def load(candidate: Candidate, *, readonly: bool = True, options: ImportOptions 
 class _Import:
     candidate: Candidate
     options: ImportOptions
+    readonly: bool = True
     members: dict[int, Member] = field(default_factory=dict)
     devices: dict[int, Device] = field(default_factory=dict)
     owned: list[Device] = field(default_factory=list)
@@ -110,7 +109,7 @@ class _Import:
         self.notes += self.candidate.notes
         for member in self.candidate.best():
             try:
-                device = member.source.open()
+                device = member.source.open(self.readonly)
             except DeviceBusyError as error:
                 raise DeviceBusyError(
                     f"the pool {self.candidate.name!r} is open for writing elsewhere",
@@ -285,6 +284,7 @@ class _Import:
                 owned=self.owned,
                 notes=self.notes,
                 altroot=self.options.altroot,
+                readonly=self.readonly,
             )
         except BaseException:
             zio.close()

@@ -102,6 +102,16 @@ class Spa:
             dsize=dsize_of(self.tree),
         )
 
+    def refresh(self, root: Uberblock | None) -> None:
+        """The MOS has changed: forget what was worked out from it. ``root``: the uberblock of a txg just written."""
+        keys = self.dsl.keys
+        for name in ("dsl", "space"):
+            self.__dict__.pop(name, None)
+        self.directory = Directory(self.mos)
+        self.dsl.keys = keys.moved_to(self.dsl)
+        if root is not None:
+            self.uberblock = root
+
     @cached_property
     def space(self) -> Space:
         """Sizes of the pool and its vdevs, worked out from space maps when first asked for."""

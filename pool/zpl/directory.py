@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..dmu.zap import Zap
+from ..dmu.zap import Zap, ZapEntry
 from ..errors import CorruptError, NotADirectoryInPoolError, PoolError
 from ..errors import printable as printable  # for all who show names
 from ..ondisk.dmutypes import ObjectType
@@ -101,8 +101,15 @@ def find(directory: Znode, name: bytes) -> int | None:
             fs.open_directories.pop(next(iter(fs.open_directories)), None)
         fs.open_directories[directory.object] = zap
     entry = zap.find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
-    if entry is None:
-        return None
+    return None if entry is None else object_of(entry)
+
+
+def object_of(entry: ZapEntry) -> int:
+    """The object that an entry of a directory's ZAP stands for.
+
+    Raises:
+        CorruptError: it has not one value.
+    """
     if len(entry.values) != 1:
-        raise CorruptError("a directory entry is damaged", object=directory.object, name=printable(text(name)))
+        raise CorruptError("a directory entry is damaged", name=printable(text(entry.name)))
     return entry.values[0] & DIRENT_OBJECT_MASK

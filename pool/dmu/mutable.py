@@ -1,0 +1,431 @@
+"""One object, open for writing: changes wait in memory until their txg is written.
+
+Reading sees them. A changed block is held as a buffer of its own; ranges that were freed are held as ranges and come
+before the buffers: a block that was freed and then written has both. Whatever changes inside a transaction notes how
+it is undone. ``sync`` (treewrite.py) takes the changes, writes them, and publishes a new dnode in one step, so that
+readers see either the old tree, whose blocks are still there, or the new one.
+
+What we write is little-endian. A block on a pool of the other order is not changed: such pools are not opened for
+writing.
+
+Source: OpenZFS, dnode.c, dbuf.c, dnode_sync.c.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LimitError, UsageError
+from ..ondisk import blkptr
+from ..ondisk.dnode import FLAG_SPILL_BLKPTR, MAX_BLKID_BITS, DnodePhys
+from .blocktree import BlockTree, DamagedTree
+from .dnode import Damaged, Dnode
+
+if TYPE_CHECKING:
+    from .mutableobjset import MutableObjset
+
+Block = NDArray[np.uint8]
+#: Bytes an object may have: offsets are 64 bits, the last one is kept for "no end".
+MAX_OFFSET = (1 << 63) - 1
+SPILL_MAX = 128 << 10
+
+
+@dataclass(slots=True)
+class Changes:
+    """What waits to be written of one object.
+
+    ``freed``: disjoint ranges [first, end) in order; ``spill``: new bytes; ``spill_changed``: they count (None: gone).
+    """
+
+    blocks: dict[int, Block] = field(default_factory=dict)
+    freed: list[tuple[int, int]] = field(default_factory=list)
+    spill: bytes | None = None
+    spill_changed: bool = False
+
+
+class MutableDnode(Dnode):
+    """An object that can be changed.
+
+    Attributes:
+        version: changes with every change, undone ones included: what was derived from the object holds as long as
+            the version stays.
+        changes: what waits to be written; None: nothing, not even the dnode itself.
+        fresh: allocated in the open txg, so that there is nothing on disk. gone: freed in it.
+    """
+
+    objset: MutableObjset
+
+    def __init__(self, objset: MutableObjset, number: int, phys: DnodePhys, *, fresh: bool = False) -> None:
+        super().__init__(objset, number, phys)
+        self.version = 0
+        self.changes: Changes | None = None
+        self.fresh = fresh
+        self.gone = False
+        self._bonus = bytes(phys.bonus)
+
+    # --- the dnode itself -----------------------------------------------------------------------------------------
+
+    @property
+    def bonus(self) -> bytes:
+        """The used bytes of the bonus area."""
+        return self._bonus if self.changes is not None else super().bonus
+
+    @property
+    def bonus_capacity(self) -> int:
+        """Bytes the bonus area can hold if there is no spill block."""
+        return (self.extra_slots + 1) * 512 - 64 - 128 * self.nblkptr
+
+    def dirty(self) -> Changes:
+        """The changes, to which something is about to be added.
+
+        Raises:
+            UsageError: outside of a transaction, or the object was freed.
+        """
+        tx = self.objset.tx
+        if self.gone:
+            raise UsageError("an object that was freed is changed", **self._where())
+        if tx.first((id(self), "dnode")):
+            tx.note(self._restore(self._state()))
+        self.version += 1
+        self._last = None
+        if self.changes is None:
+            self._bonus = super().bonus
+            self.changes = Changes()
+        self.objset.mark(self)
+        return self.changes
+
+    def _state(self) -> tuple[Any, ...]:
+        changes = self.changes
+        kept = None if changes is None else (list(changes.freed), changes.spill, changes.spill_changed)
+        return (
+            self.type, self._bonus, self.bonustype, self.datablksz, self.maxblkid, self.flags, self.gone,
+            self.checksum, self.compress, kept,
+        )  # fmt: skip
+
+    def _restore(self, state: tuple[Any, ...]) -> Any:
+        def undo() -> None:
+            (
+                self.type, self._bonus, self.bonustype, self.datablksz, self.maxblkid, self.flags, self.gone,
+                self.checksum, self.compress, kept,
+            ) = state  # fmt: skip
+            self.bonuslen = len(self._bonus)
+            self.version += 1
+            self._last = None
+            if kept is None:
+                self.changes = None
+                self.objset.unmark(self)
+            else:
+                assert self.changes is not None
+                self.changes.freed, self.changes.spill, self.changes.spill_changed = list(kept[0]), kept[1], kept[2]
+
+        return undo
+
+    def set_bonus(self, data: bytes, bonustype: int | None = None) -> None:
+        """Replace the bonus.
+
+        Raises:
+            LimitError: more than fits.
+        """
+        spill = 128 if self.flags & FLAG_SPILL_BLKPTR else 0
+        if len(data) > self.bonus_capacity - spill:
+            raise LimitError("a bonus does not fit", bytes=len(data), room=self.bonus_capacity - spill, **self._where())
+        self.dirty()
+        self._bonus = bytes(data)
+        self.bonuslen = len(data)
+        if bonustype is not None:
+            self.bonustype = bonustype
+
+    def set_spill(self, data: bytes | None) -> None:
+        """Replace the spill block (a multiple of 512 bytes), or let go of it.
+
+        Raises:
+            LimitError: too large, or the bonus leaves no room for its pointer.
+        """
+        if data is not None and (len(data) % 512 or not 0 < len(data) <= SPILL_MAX):
+            raise LimitError("a spill block cannot have this size", bytes=len(data), **self._where())
+        if data is not None and len(self.bonus) > self.bonus_capacity - 128:
+            raise LimitError("the bonus leaves no room for a spill block", **self._where())
+        changes = self.dirty()
+        changes.spill = None if data is None else bytes(data)
+        changes.spill_changed = True
+        self.flags = self.flags & ~FLAG_SPILL_BLKPTR | (FLAG_SPILL_BLKPTR if data is not None else 0)
+
+    def read_spill(self) -> tuple[bytes, str]:
+        if self.changes is not None and self.changes.spill_changed and self.changes.spill is not None:
+            return self.changes.spill, "<"
+        return super().read_spill()
+
+    @property
+    def has_spill(self) -> bool:
+        """There is a spill block, on disk or waiting."""
+        return bool(self.flags & FLAG_SPILL_BLKPTR)
+
+    def set_block_size(self, size: int) -> None:
+        """Give an object of at most one block another block size; its content stays.
+
+        Raises:
+            UsageError: it has more blocks, or the size is no multiple of 512.
+        """
+        if size == self.datablksz:
+            return
+        if self.maxblkid or size <= 0 or size % 512 or size > blkptr.MAX_BLOCK:
+            raise UsageError("an object's block size cannot be changed so", size=size, **self._where())
+        old = np.frombuffer(self.block(0)[0], dtype=np.uint8)
+        empty = not self._block_exists(0)
+        self.dirty()
+        keep = min(len(old), size)
+        self.datablksz = size
+        if empty:
+            return
+        data = np.zeros(size, dtype=np.uint8)
+        data[:keep] = old[:keep]
+        self._put(0, data)
+
+    def _block_exists(self, blkid: int) -> bool:
+        changes = self.changes
+        if changes is not None:
+            if blkid in changes.blocks:
+                return True
+            if _covers(changes.freed, blkid):
+                return False
+        return not self.fresh and not bool(blkptr.is_hole(self.bps(blkid, 1)[0]))
+
+    # --- blocks ---------------------------------------------------------------------------------------------------
+
+    def dirty_block(self, blkid: int, *, whole: bool = False) -> Block:
+        """A block to be written into, ``datablksz`` bytes; what is written to it is part of the transaction.
+
+        Args:
+            blkid: which; beyond the last one the object grows.
+            whole: everything in it will be written: its content need not be read.
+
+        Raises:
+            LimitError: beyond what an object can have. NoSpaceError: the pool is full.
+        """
+        self._check_blkid(blkid)
+        changes = self.dirty()
+        held = changes.blocks.get(blkid)
+        if held is None:
+            data = np.zeros(self.datablksz, dtype=np.uint8)
+            if not whole and blkid <= self.maxblkid:
+                data[:] = np.frombuffer(self.block(blkid)[0], dtype=np.uint8)
+            self._put(blkid, data)
+            return data
+        if self.objset.tx.first((id(self), blkid)):
+            # The buffer of before stays as it is, for whoever holds it or takes the change back.
+            held = held.copy()
+            self._replace(blkid, held)
+        return held
+
+    def _check_blkid(self, blkid: int) -> None:
+        if blkid < 0 or blkid >> MAX_BLKID_BITS or (blkid + 1) * self.datablksz > MAX_OFFSET:
+            raise LimitError("an object cannot have so many blocks", block=blkid, **self._where())
+        if blkid and self.datablksz & (self.datablksz - 1):
+            raise UsageError("a block size that is no power of two allows one block only", **self._where())
+
+    def _put(self, blkid: int, data: Block) -> None:
+        """Take a buffer for a block; the object grows if need be."""
+        tx = self.objset.tx
+        assert self.changes is not None
+        if blkid not in self.changes.blocks:
+            tx.admit(len(data))
+        tx.first((id(self), blkid))
+        self._replace(blkid, data)
+        self.maxblkid = max(self.maxblkid, blkid)
+
+    def _replace(self, blkid: int, data: Block) -> None:
+        tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
+        before = blocks.get(blkid)
+        blocks[blkid] = data
+        more = len(data) - (0 if before is None else len(before))
+        tx.dirty_bytes += more
+
+        def undo() -> None:
+            tx.dirty_bytes -= more
+            if before is None:
+                blocks.pop(blkid, None)
+            else:
+                blocks[blkid] = before
+
+        tx.note(undo)
+
+    def write(self, offset: int, data: Any) -> None:
+        """Write bytes at any offset; whole blocks are taken in one go.
+
+        Raises:
+            LimitError: beyond what an object can have. NoSpaceError: the pool is full.
+        """
+        source = np.frombuffer(data, dtype=np.uint8)
+        size = self.datablksz
+        if offset < 0:
+            raise UsageError("an offset cannot be negative", offset=offset)
+        if not len(source):
+            return
+        self._check_blkid((offset + len(source) - 1) // size)
+        done = 0
+        while done < len(source):
+            blkid, skip = divmod(offset + done, size)
+            take = min(size - skip, len(source) - done)
+            if take < size:
+                self.dirty_block(blkid)[skip : skip + take] = source[done : done + take]
+            else:
+                count = (len(source) - done) // size
+                take = count * size
+                self._take_whole(blkid, source[done : done + take].copy().reshape(count, size))
+            done += take
+
+    def _take_whole(self, first: int, rows: Block) -> None:
+        """Take new content for whole blocks."""
+        self.dirty()
+        for index in range(len(rows)):
+            self._put(first + index, rows[index])
+
+    def free_range(self, first: int, count: int) -> None:
+        """Blocks ``first`` .. ``first + count - 1`` become holes; if none is left behind them, the object shrinks."""
+        if first < 0 or count <= 0 or first > self.maxblkid:
+            return
+        changes = self.dirty()
+        end = min(first + count, self.maxblkid + 1)
+        waiting = changes.blocks
+        few = end - first < len(waiting)
+        inside = (b for b in range(first, end) if b in waiting) if few else (b for b in waiting if first <= b < end)
+        for blkid in list(inside):
+            self._drop(blkid)
+        if not self.fresh:
+            changes.freed = _merged([*changes.freed, (first, end)])
+        if end == self.maxblkid + 1:
+            self.maxblkid = max(first - 1, 0)
+
+    def _drop(self, blkid: int) -> None:
+        tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
+        before = blocks.pop(blkid)
+        tx.dirty_bytes -= len(before)
+        tx.forget((id(self), blkid))
+
+        def undo() -> None:
+            blocks[blkid] = before
+            tx.dirty_bytes += len(before)
+
+        tx.note(undo)
+
+    # --- reading through the changes --------------------------------------------------------------------------------
+
+    def waiting(self, blkid: int) -> Block | None:
+        """The changed content of a block, zeros if it was freed; None: as on disk."""
+        changes = self.changes
+        if changes is None:
+            return None
+        held = changes.blocks.get(blkid)
+        if held is None and (self.fresh or _covers(changes.freed, blkid)):
+            return np.zeros(self.datablksz, dtype=np.uint8)
+        return held
+
+    def block(self, blkid: int) -> tuple[bytes, str]:
+        held = self.waiting(blkid) if 0 <= blkid <= self.maxblkid else None
+        return super().block(blkid) if held is None else (held.tobytes(), "<")
+
+    def blocks(self, blkids: Sequence[int]) -> Iterator[tuple[bytes | memoryview, str]]:
+        if self.changes is None:
+            yield from super().blocks(blkids)
+        else:
+            for blkid in blkids:
+                yield self.block(blkid)
+
+    def readinto(self, buf: Any, offset: int = 0, *, damaged: Damaged | None = None) -> int:
+        changes = self.changes
+        if changes is None or not (changes.blocks or changes.freed or self.fresh):
+            return super().readinto(buf, offset, damaged=damaged)
+        if offset < 0:
+            raise UsageError("an offset cannot be negative", offset=offset)
+        out = np.frombuffer(buf, dtype=np.uint8)
+        total = max(0, min(len(out), self.size - offset))
+        done = 0
+        while done < total:
+            blkid, skip = divmod(offset + done, self.datablksz)
+            take = min(self.datablksz - skip, total - done)
+            held = self.waiting(blkid)
+            if held is not None:
+                out[done : done + take] = held[skip : skip + take]
+            else:
+                # Everything up to the next block that waits is read in one go.
+                while done + take < total and self.waiting(blkid + 1) is None:
+                    blkid += 1
+                    take = min(take + self.datablksz, total - done)
+                super().readinto(out[done : done + take], offset + done, damaged=damaged)
+            done += take
+        return total
+
+    def next_data_block(self, blkid: int, *, damaged: DamagedTree | None = None) -> int | None:
+        changes = self.changes
+        if changes is None:
+            return super().next_data_block(blkid, damaged=damaged)
+        waiting = min((b for b in changes.blocks if b >= blkid), default=None)
+        at = blkid
+        found = None
+        while not self.fresh and 0 <= at <= self.phys.maxblkid:
+            found = self._tree.next_block(at, hole=False, damaged=damaged)
+            end = None if found is None else _end_of(changes.freed, found)
+            if found is None or end is None:
+                break
+            at, found = end, None
+        candidates = [b for b in (waiting, found) if b is not None and b <= self.maxblkid]
+        return min(candidates, default=None)
+
+    def next_hole(self, offset: int) -> int:
+        if self.changes is None:
+            return super().next_hole(offset)
+        blkid = max(offset, 0) // self.datablksz
+        while blkid <= self.maxblkid:
+            if not self._block_exists(blkid):
+                return max(offset, blkid * self.datablksz)
+            blkid += 1
+        return max(offset, self.size)
+
+    # --- after writing ----------------------------------------------------------------------------------------------
+
+    def publish(self, phys: DnodePhys, tree: BlockTree) -> None:
+        """The changes have been written: this is the object now."""
+        # The order is for readers in other threads: with the new tree in place the buffers are not needed.
+        self._tree = tree
+        self.phys = phys
+        self.nlevels = phys.nlevels
+        self.blkptr = phys.blkptr
+        self.spill = phys.spill
+        self.used_bytes = phys.used_bytes
+        self.flags = phys.flags
+        self.fresh = False
+        self._bonus = phys.bonus
+        self.changes = None
+        self._last = None
+
+    @property
+    def tree(self) -> BlockTree:
+        """The tree as it is on disk."""
+        return self._tree
+
+
+def _covers(ranges: list[tuple[int, int]], blkid: int) -> bool:
+    at = bisect_right(ranges, (blkid, MAX_OFFSET)) - 1
+    return at >= 0 and blkid < ranges[at][1]
+
+
+def _end_of(ranges: list[tuple[int, int]], blkid: int) -> int | None:
+    """Where the range ends that covers a block; None: none does."""
+    at = bisect_right(ranges, (blkid, MAX_OFFSET)) - 1
+    return ranges[at][1] if at >= 0 and blkid < ranges[at][1] else None
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    result: list[tuple[int, int]] = []
+    for first, end in sorted(ranges):
+        if result and first <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((first, end))
+    return result

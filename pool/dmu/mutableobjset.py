@@ -1,0 +1,459 @@
+"""One object set, open for writing: allocating and freeing objects, and writing all that changed in a txg.
+
+Objects that changed are kept until their txg is written; others come and go with whoever uses them, but there is never
+more than one of a number, so that all see the same changes.
+
+``sync`` writes the changed objects' trees, then the accounting of who owns how much, then the dnode blocks (which are
+data of the metadnode), last the objset block: parents after children, as a pointer needs its block's checksum.
+
+Object numbers: new objects are put behind the last one and into the slots that were freed since the pool was opened;
+a slot freed in a txg is given out again in a later one at the earliest.
+
+Source: OpenZFS, dmu_object.c, dmu_objset.c.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LimitError, NotFoundError, UsageError
+from ..ondisk import blkptr
+from ..ondisk import dnode as ondisk_dnode
+from ..ondisk import objset as ondisk_objset
+from ..ondisk.blkptr import BLKPTR, BpArray
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.dnode import (
+    BLOCK_SIZE,
+    FIXED_SIZE,
+    MAX_BLKPTR,
+    MAX_OBJECT,
+    SLOT_SIZE,
+    SLOTS_PER_BLOCK,
+    DnodeBlock,
+    DnodePhys,
+)
+from ..ondisk.objset import GROUPUSED, METADNODE, PROJECTUSED, USERUSED, ObjsetPhys, ObjsetType
+from .dnode import Dnode
+from .mutable import MutableDnode
+from .objset import Objset, Unreadable
+from .treewrite import TreeWriter, dnodes_in
+from .tx import TxManager
+from .writepolicy import WriteSettings, policy_for
+
+if TYPE_CHECKING:
+    from ..zio.crypt import BlockKeys
+    from ..zio.reader import Zio
+    from ..zio.writer import WritePolicy, ZioWriter
+
+#: Levels of the metadnode of a new object set: enough for 2^48 objects. Source: dmu_objset.c.
+META_LEVELS = 6
+INDIRECT_SHIFT = 17
+_FULL = (1 << SLOTS_PER_BLOCK) - 1
+
+#: Blocks that are not referred to any more: (pointers, which of them were overwritten in place).
+Killed = Callable[[BpArray, "NDArray[np.bool_] | None"], None]
+
+
+class MutableObjset(Objset):
+    """An object set that can be changed.
+
+    Args:
+        tx: the pool's transactions.
+        writer: where its blocks are written.
+        settings: checksums, compression, copies and the like of its blocks.
+        dsize: what blocks are charged.
+        random_bytes: for the salts of its ZAPs.
+        bp, keys, name: as for ``Objset``.
+
+    Attributes:
+        on_born, on_kill: told of blocks that came into being, or are not referred to any more.
+        before_dnodes: called in ``sync`` when all objects are written, before their dnodes are.
+    """
+
+    def __init__(
+        self,
+        zio: Zio,
+        bp: BpArray,
+        keys: BlockKeys | None = None,
+        *,
+        tx: TxManager,
+        writer: ZioWriter,
+        settings: WriteSettings,
+        dsize: Callable[[BpArray], NDArray[np.uint64]],
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        name: str = "",
+    ) -> None:
+        self.tx = tx
+        self.writer = writer
+        self.settings = settings
+        self.dsize = dsize
+        self.random_bytes = random_bytes
+        self.on_born: Callable[[BpArray], None] = lambda bps: None
+        self.on_kill: Killed = self._free_killed
+        self.before_dnodes: Callable[[MutableObjset, list[MutableDnode]], None] = lambda os, changed: None
+        self.changed: dict[int, MutableDnode] = {}
+        self._live: WeakValueDictionary[int, MutableDnode] = WeakValueDictionary()
+        self.large_dnodes = False  # a dnode of several slots was allocated
+        self._slots: dict[int, int] = {}  # dnode block -> bits of the slots in use
+        self._cursor = -1
+        self._with_room: set[int] = set()
+        self._freed_slots: list[tuple[int, int]] = []
+        super().__init__(zio, bp, keys, name=name)
+        if self.order != "<":
+            raise UsageError("object sets of big-endian pools cannot be changed", dataset=name or None)
+        self.special: dict[int, MutableDnode] = {
+            number: self._mutable(number, phys) for number, phys in self.phys.accounting().items()
+        }
+
+    @classmethod
+    def create(
+        cls,
+        zio: Zio,
+        kind: ObjsetType,
+        *,
+        tx: TxManager,
+        writer: ZioWriter,
+        settings: WriteSettings,
+        dsize: Callable[[BpArray], NDArray[np.uint64]],
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        flags: int = 0,
+        meta_levels: int = META_LEVELS,
+        name: str = "",
+    ) -> MutableObjset:
+        """A new object set with no objects. It must be changed in the open txg, or nothing is ever written."""
+        made = cls.__new__(cls)
+        made._new = ObjsetPhys(
+            type=kind,
+            flags=flags,
+            metadnode=DnodePhys(
+                type=ObjectType.DNODE,
+                indblkshift=INDIRECT_SHIFT,
+                nlevels=meta_levels,
+                datablksz=BLOCK_SIZE,
+                blkptr=np.zeros(MAX_BLKPTR, dtype=BLKPTR),
+            ),
+            size=ondisk_objset.SIZE_V3,
+        )
+        made.__init__(  # type: ignore[misc]
+            zio,
+            np.zeros(1, dtype=BLKPTR),
+            tx=tx,
+            writer=writer,
+            settings=settings,
+            dsize=dsize,
+            random_bytes=random_bytes,
+            name=name,
+        )
+        made.meta.fresh = True
+        return made
+
+    _new: ObjsetPhys | None = None
+
+    meta: MutableDnode
+
+    def _open_meta(self) -> MutableDnode:
+        return self._mutable(METADNODE, self.phys.metadnode)
+
+    def _read_phys(self) -> ObjsetPhys:
+        return super()._read_phys() if self._new is None else self._new
+
+    def _mutable(self, number: int, phys: DnodePhys, *, fresh: bool = False) -> MutableDnode:
+        return MutableDnode(self, number, phys, fresh=fresh)
+
+    # --- what TreeWriter asks -------------------------------------------------------------------------------------
+
+    def policy(self, kind: int, level: int, *, checksum: int = 0, compress: int = 0, size: int = 0) -> WritePolicy:
+        """How blocks of this type and level are written."""
+        return policy_for(self.settings, kind, level, checksum, compress, size)
+
+    def born(self, bps: BpArray) -> None:
+        """Blocks have come into being."""
+        self.on_born(bps)
+
+    def kill(self, bps: BpArray, *, placed_again: NDArray[np.bool_] | None = None) -> None:
+        """Blocks are not referred to any more."""
+        self.on_kill(bps, placed_again)
+
+    def _free_killed(self, bps: BpArray, placed_again: NDArray[np.bool_] | None) -> None:
+        """Without snapshots every block that is killed is free."""
+        self.writer.free(bps if placed_again is None else bps[~placed_again], self.tx.txg)
+
+    # --- objects ----------------------------------------------------------------------------------------------------
+
+    def mark(self, dn: MutableDnode) -> None:
+        """An object has changed."""
+        self.changed[dn.number] = dn
+        self.tx.dirty[id(self)] = self
+
+    def unmark(self, dn: MutableDnode) -> None:
+        """Its change was taken back."""
+        self.changed.pop(dn.number, None)
+
+    def dnode(self, number: int) -> MutableDnode:
+        """Open an object; see ``Objset.dnode``."""
+        if number <= 0:
+            found = self.meta if number == METADNODE else self.special.get(number)
+            if found is None:
+                raise NotFoundError("no such object", dataset=self.name or None, object=number)
+            return found
+        live = self.changed.get(number) or self._live.get(number)
+        if live is None:
+            live = self._mutable(number, self._stored(number))
+            self._live[number] = live
+        if live.gone:
+            raise NotFoundError("no such object", dataset=self.name or None, object=number)
+        return live
+
+    def _stored(self, number: int) -> DnodePhys:
+        """A dnode as it is on disk."""
+        found: Dnode = Objset.dnode(self, number)
+        return found.phys
+
+    def _block(self, blkid: int) -> DnodeBlock | None:
+        held = self.meta.waiting(blkid) if self.meta.changes is not None else None
+        return super()._block(blkid) if held is None else DnodeBlock(held.tobytes(), "<")
+
+    def objects(self, start: int = 1, *, damaged: Unreadable | None = None) -> Iterator[Dnode]:
+        """All objects, rising, with what is waiting to be written; see ``Objset.objects``."""
+        pending = sorted(n for n in self.changed if n >= start)
+        at = 0
+        for dn in super().objects(start, damaged=damaged):
+            while at < len(pending) and pending[at] < dn.number:
+                fresh = self.changed.get(pending[at])
+                at += 1
+                if fresh is not None and not fresh.gone:
+                    yield fresh
+            if at < len(pending) and pending[at] == dn.number:
+                at += 1
+            live = self.changed.get(dn.number)
+            if live is None or not live.gone:
+                yield dn if live is None else live
+        for number in pending[at:]:
+            fresh = self.changed.get(number)
+            if fresh is not None and not fresh.gone:
+                yield fresh
+
+    def allocate(
+        self,
+        kind: int,
+        *,
+        block_size: int = 512,
+        indirect_shift: int = INDIRECT_SHIFT,
+        bonus_type: int = 0,
+        bonus: bytes = b"",
+        dnode_size: int = SLOT_SIZE,
+        number: int | None = None,
+        checksum: int = 0,
+        compress: int = 0,
+    ) -> MutableDnode:
+        """A new object.
+
+        Args:
+            kind: its type. bonus_type, bonus: what its dnode holds beside the pointers.
+            block_size: of data blocks, a multiple of 512. indirect_shift: log2 of an indirect block's size.
+            dnode_size: 512 to 16384; more room for the bonus.
+            number: a certain object number, which must be free; without it one is chosen.
+            checksum, compress: algorithms of its data; 0: those of the object set.
+
+        Raises:
+            LimitError: sizes that do not exist, or no numbers left. UsageError: the number is taken.
+        """
+        slots = dnode_size // SLOT_SIZE
+        if dnode_size % SLOT_SIZE or not 1 <= slots <= SLOTS_PER_BLOCK:
+            raise LimitError("a dnode cannot have this size", bytes=dnode_size)
+        if block_size % 512 or not 512 <= block_size <= blkptr.MAX_BLOCK:
+            raise LimitError("blocks cannot have this size", bytes=block_size)
+        if number is None:
+            number = self._find(slots)
+        elif not self._claim(number, slots):
+            raise UsageError("an object number is taken", dataset=self.name or None, object=number)
+        self.large_dnodes |= slots > 1
+        nblkptr = pointers_for(bonus_type, len(bonus), slots)
+        phys = DnodePhys(
+            type=kind,
+            indblkshift=indirect_shift,
+            bonustype=bonus_type,
+            checksum=checksum,
+            compress=compress,
+            datablksz=block_size,
+            extra_slots=slots - 1,
+            blkptr=np.zeros(nblkptr, dtype=BLKPTR),
+        )
+        dn = self._mutable(number, phys, fresh=True)
+        self.tx.note(lambda: self._release(number, slots))
+        dn.dirty()
+        if bonus:
+            dn.set_bonus(bonus)
+        return dn
+
+    def create_special(self, number: int, kind: int) -> MutableDnode:
+        """One of the accounting objects, which the objset block holds itself."""
+        if number not in (USERUSED, GROUPUSED, PROJECTUSED) or number in self.special:
+            raise UsageError("no accounting object, or there is one already", object=number)
+        phys = DnodePhys(type=kind, blkptr=np.zeros(MAX_BLKPTR, dtype=BLKPTR))
+        dn = self._mutable(number, phys, fresh=True)
+        self.special[number] = dn
+        dn.dirty()
+        return dn
+
+    def free(self, number: int) -> None:
+        """Free an object with all its blocks.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        dn = self.dnode(number)
+        changes = dn.dirty()
+        for blkid in list(changes.blocks):
+            dn._drop(blkid)
+        dn.gone = True
+
+    # --- slots ------------------------------------------------------------------------------------------------------
+
+    def _used_slots(self, blkid: int) -> int:
+        """Bits of the slots in use in a dnode block, changes included."""
+        bits = self._slots.get(blkid)
+        if bits is None:
+            block = self._block(blkid) if blkid <= self.meta.maxblkid and not self.meta.fresh else None
+            bits = 0
+            if block is not None:
+                for index in block:
+                    bits |= ((1 << (int(block.slots[index]["extra_slots"]) + 1)) - 1) << index
+            self._slots[blkid] = bits
+        return bits
+
+    def _find(self, slots: int) -> int:
+        """A free object number with so many slots, now taken."""
+        for blkid in sorted(self._with_room):
+            index = _gap(self._used_slots(blkid), slots)
+            if index is not None and self._claim(blkid * SLOTS_PER_BLOCK + index, slots):
+                return blkid * SLOTS_PER_BLOCK + index
+            self._with_room.discard(blkid)
+        if self._cursor < 0:
+            self._cursor = 0 if self.meta.fresh else self.meta.maxblkid
+        while True:
+            index = _gap(self._used_slots(self._cursor) | (self._cursor == 0), slots)
+            number = self._cursor * SLOTS_PER_BLOCK + (index or 0)
+            if number >= MAX_OBJECT:
+                raise LimitError("the dataset has no object numbers left", dataset=self.name or None)
+            if index is not None and self._claim(number, slots):
+                return number
+            self._cursor += 1
+
+    def _claim(self, number: int, slots: int) -> bool:
+        blkid, index = divmod(number, SLOTS_PER_BLOCK)
+        mask = ((1 << slots) - 1) << index
+        used = self._used_slots(blkid)
+        if number <= 0 or mask > _FULL or used & mask:
+            return False
+        self._slots[blkid] = used | mask
+        return True
+
+    def _release(self, number: int, slots: int) -> None:
+        blkid, index = divmod(number, SLOTS_PER_BLOCK)
+        self._slots[blkid] = self._used_slots(blkid) & ~(((1 << slots) - 1) << index)
+        self._with_room.add(blkid)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def sync(self, *, rewrite: bool = False) -> BpArray:
+        """Write everything that changed; gives the pointer to the new objset block.
+
+        Args:
+            rewrite: blocks written earlier in this txg may be overwritten in place.
+
+        Raises:
+            NoSpaceError, DeviceError: the txg cannot be written.
+        """
+        txg = self.tx.txg
+        trees = TreeWriter(self, self.writer, txg, rewrite=rewrite, hole_birth=self.settings.hole_birth)
+        self.birth = max(self.birth, txg)
+        objects = [dn for number, dn in self.changed.items() if number > 0]
+        objects = [dn for dn in objects if not (dn.fresh and dn.gone)]
+        self.before_trees(objects)
+        trees.write(objects)
+        self.before_dnodes(self, objects)
+        trees.write([dn for dn in self.special.values() if dn.changes is not None])
+        self._put_dnodes()
+        if self.meta.changes is not None:
+            trees.write([self.meta], fill=lambda dn, blkid, data: dnodes_in(data))
+        for dn in objects:
+            if not dn.gone:
+                self._live[dn.number] = dn
+        self.changed.clear()
+        self.tx.dirty.pop(id(self), None)
+        for number, slots in self._freed_slots:
+            self._release(number, slots)
+        self._freed_slots.clear()
+        return self._put_objset(txg, rewrite)
+
+    def before_trees(self, objects: list[MutableDnode]) -> None:
+        """Called in ``sync`` with the objects that changed, before anything is written."""
+
+    def _put_dnodes(self) -> None:
+        """Changed dnodes into their dnode blocks."""
+        self._cache.clear()
+        for number, dn in list(self.changed.items()):
+            if number <= 0:
+                continue
+            blkid, index = divmod(number, SLOTS_PER_BLOCK)
+            slots = dn.extra_slots + 1
+            if dn.gone:
+                self._live.pop(number, None)
+                self._freed_slots.append((number, slots))
+                if dn.fresh:
+                    continue
+            block = self.meta.dirty_block(blkid)
+            at = index * SLOT_SIZE
+            image = bytes(slots * SLOT_SIZE) if dn.gone else ondisk_dnode.encode(dn.phys)
+            block[at : at + slots * SLOT_SIZE] = np.frombuffer(image, dtype=np.uint8)
+
+    def _put_objset(self, txg: int, rewrite: bool) -> BpArray:
+        self.phys.metadnode = self.meta.phys
+        self.phys.userused = self.special[USERUSED].phys if USERUSED in self.special else None
+        self.phys.groupused = self.special[GROUPUSED].phys if GROUPUSED in self.special else None
+        self.phys.projectused = self.special[PROJECTUSED].phys if PROJECTUSED in self.special else None
+        for name in ("userused", "groupused", "projectused"):
+            setattr(self, name, self.special.get({"userused": USERUSED, "groupused": GROUPUSED}.get(name, PROJECTUSED)))
+        self.phys.size = max(self.phys.size, self.settings.objset_size)
+        data = np.frombuffer(ondisk_objset.encode(self.phys), dtype=np.uint8)
+        fill = int(self.meta.phys.blkptr["fill"].sum())
+        old = np.zeros(1, dtype=BLKPTR)
+        old[0] = self.bp
+        there = ~blkptr.is_hole(old)
+        again = there & (old["birth"] == np.uint64(txg)) if rewrite else np.zeros(1, dtype=bool)
+        policy = self.policy(ObjectType.OBJSET, 0, size=len(data))
+        new = self.writer.write(
+            [data], policy, txg, lsize=len(data), fill=fill, rewrite=old if again[0] else None
+        )
+        self.born(new)
+        if there[0]:
+            self.kill(old, placed_again=again)
+        self._new = None
+        self.bp = new[0]
+        return new
+
+
+def pointers_for(bonus_type: int, bonus_bytes: int, slots: int) -> int:
+    """Block pointers a new dnode has. Source: dnode.c (``dnode_allocate``); verified on real pools."""
+    if bonus_type == ObjectType.SA:
+        return 1
+    return min(MAX_BLKPTR, 1 + ((slots * SLOT_SIZE - FIXED_SIZE - 128 - bonus_bytes) >> 7))
+
+
+def _gap(used: int, slots: int) -> int | None:
+    """Index of the first run of so many free slots; None: there is none."""
+    free = ~used & _FULL
+    for shift in range(1, slots):
+        free &= (~used & _FULL) >> shift
+    if not free:
+        return None
+    index = (free & -free).bit_length() - 1
+    return index if index + slots <= SLOTS_PER_BLOCK else None
+

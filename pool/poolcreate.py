@@ -1,0 +1,130 @@
+"""Making pools, and opening those that are there for writing: the front door of ``poolwrite``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from .env import Env
+from .errors import ExistsError, NotFoundError
+from .poolwrite import DIRTY_MAX, TXG_SECONDS, WritablePool
+from .spa.compatsets import Compatibility
+from .spa.create import NewPool, create
+from .spa.featureset import choose
+from .spa.importer import ImportOptions, load
+from .spa.newvdevs import NewOptions, NewVdevs, new_vdevs
+from .spa.poolnames import check_pool_name
+from .spa.scan import scan_all
+from .spa.vdevspec import Place, parse_for_create
+
+#: What a layout is made of: words of ``zpool create``, paths, devices.
+Layout = Sequence[Place] | str
+
+
+def create_pool(
+    name: str,
+    layout: Layout,
+    *,
+    size: int | None = None,
+    ashift: int = 0,
+    force: bool = False,
+    features: Mapping[str, str] | None = None,
+    compatibility: Compatibility | None = None,
+    properties: Mapping[str, int | str] | None = None,
+    dataset_properties: Mapping[str, int | str] | None = None,
+    fixed: Mapping[str, int] | None = None,
+    owner: tuple[int, int, int] = (0, 0, 0o040755),
+    options: NewOptions | None = None,
+    env: Env | None = None,
+    threads: int = 1,
+    txg_seconds: float = TXG_SECONDS,
+    dirty_max: int = DIRTY_MAX,
+) -> WritablePool:
+    """Make a pool and open it for writing.
+
+    Args:
+        name: of the pool.
+        layout: vdevs in the words of ``zpool create``: ``["raidz2", "a.img", "b.img", ...]``; ``Device`` objects may
+            stand wherever a path may.
+        size: bytes of files that do not exist yet.
+        ashift: log2 of the sector size; 0: 12, or more if a device has larger sectors.
+        force: use devices that only look as if they were in use, and mixed redundancy.
+        features: ``feature@NAME`` -> ``enabled`` or ``disabled``. compatibility: a set of features.
+        properties, dataset_properties: of the pool and of its root dataset, as they are stored.
+        fixed: of the root dataset: normalization, utf8only, casesensitivity.
+        owner: uid, gid and mode of the root dataset's root directory.
+        options: in place of ``size``, ``ashift`` and ``force``: all that can be said of new devices.
+        env: clock, randomness, host; without it the real ones.
+        threads: that share large reads and writes.
+        txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
+        dirty_max: bytes waiting to be written at which a txg is written.
+
+    Raises:
+        SpecError, PoolNameError: what was asked for is refused. DeviceError: a device cannot be opened or written.
+    """
+    check_pool_name(name)
+    env = env or Env.host()
+    words = [layout] if isinstance(layout, str) else list(layout)
+    options = options or NewOptions(size=size, ashift=ashift, force=force)
+    vdevs = new_vdevs(parse_for_create(words), env, options)
+    try:
+        new = NewPool(
+            name,
+            vdevs,
+            tuple(feature.name for feature in choose(features, compatibility).features),
+            properties=properties or {},
+            dataset_properties=dataset_properties or {},
+            fixed=fixed or {},
+            owner=owner,
+        )
+        engine = create(new, env, threads=threads)
+        engine.writer.close()
+        engine.zio.close()
+    except BaseException:
+        vdevs.discard()
+        raise
+    places = _places(vdevs)
+    for device in vdevs.owned:
+        device.close()
+    return open_pool(
+        vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max
+    )
+
+
+def _places(vdevs: NewVdevs) -> list[Place]:
+    return [one.path if one.owned else one.device for one in vdevs.opened]
+
+
+def open_pool(
+    name: str | int | None,
+    search: Sequence[Place],
+    *,
+    env: Env | None = None,
+    options: ImportOptions | None = None,
+    threads: int = 1,
+    txg_seconds: float = TXG_SECONDS,
+    dirty_max: int = DIRTY_MAX,
+) -> WritablePool:
+    """Open a pool for writing.
+
+    Args:
+        name: its name or guid; None: the only one that is found.
+        search: folders, images, devices, ``Device`` objects.
+
+    Raises:
+        NotFoundError, ExistsError; UnsupportedError: something about the pool that is not written here.
+        DeviceBusyError: somebody else has it open.
+    """
+    env = env or Env.host()
+    found = scan_all([os.fspath(place) if isinstance(place, os.PathLike) else place for place in search]).candidates
+    wanted = [one for one in found if name is None or name == one.name or str(name) == str(one.guid)]
+    if not wanted:
+        raise NotFoundError(f"no pool {name!r} there" if name is not None else "no pool there")
+    if len(wanted) > 1:
+        raise ExistsError("more than one pool could be meant", "open it by its guid")
+    spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads))
+    try:
+        return WritablePool(spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max)
+    except BaseException:
+        spa.close()
+        raise

@@ -1,0 +1,272 @@
+"""A pool that is open for writing: what can be changed, and when it is durable.
+
+Changes are visible at once and durable when their txg is written: after five seconds, when enough waits to be written,
+on ``sync``, or when the pool is closed. A crash loses what was not durable, and never a part of a transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from .dmu.tx import TxManager
+from .dsl.names import check_dataset
+from .dsl.writesettings import settings_of
+from .errors import NotFoundError, UsageError
+from .pool import Dataset, Pool, Volume
+from .spa import datasets
+from .spa.openwrite import open_for_writing
+from .vfswrite import MutableVfs
+from .zpl.writable import MutableFilesystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .dsl.dataset import DslDataset
+    from .env import Env
+    from .spa.engine import Engine
+    from .spa.spa import Spa
+
+#: Seconds after which an open txg is written. Source: OpenZFS, zfs_txg_timeout.
+TXG_SECONDS = 5.0
+#: Bytes waiting to be written at which a txg is closed early.
+DIRTY_MAX = 256 << 20
+
+
+class WritablePool(Pool):
+    """An open pool that can be changed. Close it, or use it in a ``with`` statement.
+
+    Args:
+        spa: the pool, its devices open for writing.
+        env: clock, randomness, host.
+        txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
+        dirty_max: bytes waiting to be written at which the txg is written.
+    """
+
+    def __init__(
+        self, spa: Spa, env: Env, *, txg_seconds: float = TXG_SECONDS, dirty_max: int = DIRTY_MAX
+    ) -> None:
+        super().__init__(spa)
+        self.env = env
+        self.dirty_max = dirty_max
+        self.engine: Engine = open_for_writing(spa, env)
+        self._filesystems: dict[int, MutableFilesystem] = {}
+        self._stop = threading.Event()
+        self._timer: threading.Thread | None = None
+        if txg_seconds:
+            self._timer = threading.Thread(target=self._tick, args=(txg_seconds,), daemon=True, name="txg")
+            self._timer.start()
+
+    # --- txgs -----------------------------------------------------------------------------------------------------
+
+    def _tick(self, seconds: float) -> None:
+        while not self._stop.wait(seconds):
+            with self.engine.tx.lock:
+                if self.engine.tx.broken or self.spa.closed:
+                    return
+                if not self.engine.tx.active and self.engine.anything:
+                    self.sync()
+
+    @property
+    def txg(self) -> int:
+        """The last txg that is on disk."""
+        return self.engine.synced_txg
+
+    def sync(self) -> int:
+        """Make all changes durable; gives the txg that is on disk then.
+
+        Raises:
+            UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
+        """
+        txg = self.engine.sync()
+        self.spa.refresh(self.engine.uberblock)
+        return txg
+
+    @contextmanager
+    def transaction(self) -> Iterator[TxManager]:
+        """Everything done inside, in whatever datasets, is in one txg: after a crash all of it is there, or none.
+
+        An exception that leaves it takes everything back.
+        """
+        with self.engine.tx.transaction() as tx:
+            yield tx
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Write the txg if enough waits."""
+        if self.engine.tx.dirty_bytes >= self.dirty_max and not self.engine.tx.active:
+            self.sync()
+
+    def _admin(self) -> AbstractContextManager[TxManager]:
+        return self.transaction()
+
+    # --- datasets -------------------------------------------------------------------------------------------------
+
+    def fs(self, name: str = "") -> MutableVfs:
+        """The files of a file system, to be changed; of a snapshot, to be read.
+
+        Raises:
+            NotFoundError; UsageError: a volume. UnsupportedError: it cannot be changed.
+        """
+        dataset = self.dataset(name or self.name)
+        dsl = dataset._live
+        if dsl.is_snapshot:
+            return super().fs(name)  # type: ignore[return-value]
+        if dsl.head_kind != "filesystem":
+            raise UsageError(f"{dataset.name} is a volume and has no files", "open it as a volume")
+        return self._vfs(dsl)
+
+    def _vfs(self, dsl: DslDataset) -> MutableVfs:
+        from .dsl import props
+
+        number = {name: props.get(dsl, name).raw for name in ("recordsize", "dnodesize", "xattr", "atime")}
+        filesystem = self._filesystems.get(dsl.obj)
+        if filesystem is None:
+            opened = datasets.open_dataset(self.engine, dsl)
+            filesystem = self._filesystems[dsl.obj] = MutableFilesystem(
+                opened.objset, clock=lambda: int(self.env.clock() * 1e9), relieve=self._relieve
+            )
+            if filesystem.unlinked():
+                filesystem.drain_unlinked()
+        filesystem.recordsize = int(number["recordsize"] or 128 << 10)
+        filesystem.dnodesize = dnode_bytes(int(number["dnodesize"] or 0))
+        filesystem.atime = bool(number["atime"])
+        filesystem.longnames = self.engine.features.enabled("longname") and props.get(dsl, "longname").raw == 1
+        return MutableVfs(
+            filesystem,
+            posix_acls=props.get(dsl, "acltype").exact == "posix",
+            snapdir=props.get(dsl, "snapdir").exact == "visible",
+            xattr_packed=props.get(dsl, "xattr").exact in ("sa", "on"),
+        )
+
+    def create_filesystem(
+        self,
+        name: str,
+        properties: Mapping[str, int | str] | None = None,
+        *,
+        parents: bool = False,
+        owner: tuple[int, int, int] = (0, 0, 0o040755),
+        fixed: Mapping[str, int] | None = None,
+    ) -> MutableVfs:
+        """Make a file system.
+
+        Args:
+            name: its full name.
+            properties: as they are stored (numbers, text), by name.
+            parents: make those above it that are missing.
+            owner: uid, gid and mode of its root.
+            fixed: properties set once: normalization, utf8only, casesensitivity.
+
+        Raises:
+            ExistsError; NotFoundError: the parent is missing. UsageError: no dataset can have this name.
+        """
+        with self._admin():
+            dsl = self._create(name, properties or {}, parents=parents)
+            datasets.fill_filesystem(
+                self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), owner=owner, fixed=fixed
+            )
+            dsl.learn_kind(2)
+            return self._vfs(dsl)
+
+    def create_volume(
+        self,
+        name: str,
+        size: int,
+        properties: Mapping[str, int | str] | None = None,
+        *,
+        volblocksize: int = datasets.VOLBLOCK_DEFAULT,
+        parents: bool = False,
+    ) -> Volume:
+        """Make a volume; sparse, unless ``refreservation`` is among the properties.
+
+        Args:
+            size: bytes, a multiple of ``volblocksize``.
+
+        Raises: as ``create_filesystem``.
+        """
+        with self._admin():
+            dsl = self._create(name, properties or {}, parents=parents)
+            datasets.fill_volume(
+                self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize
+            )
+            dsl.learn_kind(3)
+            return Volume(self, dsl)
+
+    def _create(self, name: str, properties: Mapping[str, int | str], *, parents: bool) -> DslDataset:
+        from .dmu.mutablezap import MutableZap
+        from .dsl import charge
+        from .spa.create import put_properties
+
+        name = check_dataset(self.full_name(name))
+        above, _, short = name.rpartition("/")
+        if not above:
+            raise UsageError("the pool's root dataset exists already", dataset=name)
+        try:
+            parent = self.spa.dsl.directory_of(above)
+        except NotFoundError:
+            if not parents or not above:
+                raise
+            self.create_filesystem(above, parents=True)
+            parent = self.spa.dsl.directory_of(above)
+        directory, _ = datasets.create_dataset(self.engine, parent, short, self._origin)
+        props = charge.read_dir(self.engine.mos, directory).props_zapobj
+        put_properties(MutableZap(self.engine.mos.dnode(props)), properties)
+        self._changed()
+        self.engine.tx.note(self._changed)
+        head = self.spa.dsl.directory_of(name).head
+        assert head is not None
+        return head
+
+    @property
+    def _origin(self) -> int:
+        """The snapshot that all datasets are clones of."""
+        head = self.spa.dsl.special()["$ORIGIN"].head
+        assert head is not None
+        return head.phys.prev_snap_obj
+
+    def _changed(self) -> None:
+        self.spa.refresh(None)
+
+    def destroy(self, name: str) -> None:
+        """Destroy a file system or volume that has neither snapshots nor datasets below it.
+
+        Raises:
+            NotFoundError, NotEmptyError; UsageError: inside a transaction, or the pool's root.
+        """
+        dataset: Dataset = self.dataset(name)
+        datasets.destroy_dataset(self.engine, dataset._live)
+        self._filesystems.pop(dataset._live.obj, None)
+        self._changed()
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def export(self) -> None:
+        """Write everything and let go of the pool: another machine may import it."""
+        self.close()
+
+    def close(self) -> None:
+        """Write what waits, mark the pool as exported, and let go of the devices. Closing twice is fine."""
+        if self.spa.closed:
+            return
+        self._stop.set()
+        try:
+            if not self.engine.tx.broken:
+                self.engine.export()
+        finally:
+            self.engine.writer.close()
+            super().close()
+
+    def abandon(self) -> None:
+        """Let go of the devices as a crash would: nothing that waits is written."""
+        self._stop.set()
+        self.engine.tx.broken = self.engine.tx.broken or "it was abandoned"
+        self.engine.writer.close()
+        super().close()
+
+
+def dnode_bytes(value: int) -> int:
+    """What a value of ``dnodesize`` stands for: legacy, auto (1 KiB), or so many bytes."""
+    return {0: 512, 1: 1024}.get(value, value)
+

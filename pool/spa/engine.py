@@ -1,0 +1,271 @@
+"""Writing txgs: how the changes of the open txg become a new tree on disk, whole or not at all.
+
+One txg, in this order:
+
+1. data: every changed object set, its blocks before those that point to them, and what it is charged in the MOS;
+2. passes over the MOS until nothing changes any more: what was allocated and freed so far goes into the space maps,
+   which are MOS objects, so that writing them allocates and frees again. From the second pass on a block that was
+   written in this txg is overwritten where it lies if its size stays; from a later one on nothing is compressed, so
+   that sizes do stay. No uberblock refers to such a block yet;
+3. flush: from here on all of the new tree is durable;
+4. if the configuration changed: labels L0 and L2, flush;
+5. the uberblock, to all four labels, flush: this is the moment the txg comes to be;
+6. if the configuration changed: labels L1 and L3, flush;
+7. only now is what the txg freed on its way to be allocated again, two txgs later.
+
+A crash before 5 leaves the txg before as it was, since nothing it refers to was overwritten; a label of 4 that is
+newer than the uberblock is not used. A crash after 5 leaves the new txg; the old labels of 6 still describe its
+devices, since a device that left or came is named by the other half. If any step fails the pool is suspended: the txg
+before is what the next import finds.
+
+Source: OpenZFS, spa.c (``spa_sync``), vdev_label.c (``vdev_config_sync``), dsl_pool.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..alloc.allocator import Allocator
+from ..dmu.mutableobjset import MutableObjset
+from ..dmu.tx import TxManager
+from ..dmu.writepolicy import WriteSettings
+from ..dsl import charge
+from ..dsl.charge import Sizes, sizes_of
+from ..dsl.featurerefs import FeatureCounts
+from ..dsl.writable import WritableDataset
+from ..env import Env
+from ..errors import DeviceError, PoolError, UsageError
+from ..ondisk import blkptr, label
+from ..ondisk.blkptr import BpArray
+from ..ondisk.dsl import USED_HEAD
+from ..ondisk.uberblock import VERSION_FEATURES, Uberblock
+from ..vdev import labels
+from ..vdev.leaf import LeafVdev
+from ..vdev.tree import VdevTree
+from ..vdev.vdev import Vdev
+from ..zio.compress import Compression
+from ..zio.writer import ZioWriter
+from . import poolconfig
+from .moswrite import write_packed
+from .poolconfig import PoolFacts
+from .spacemapstore import SpaceMapStore
+
+if TYPE_CHECKING:
+    from ..zio.reader import Zio
+
+#: From this pass on the MOS is not compressed; more passes than the last one means that sizes never come to rest.
+PASS_UNCOMPRESSED = 4
+PASS_LAST = 40
+#: Top-level vdevs that get the uberblock of a txg in which no configuration changed. Source: vdev_label.c.
+UBERBLOCK_VDEVS = 3
+
+
+class Engine:
+    """A pool that is being written.
+
+    Attributes:
+        env: clock and randomness. tree, zio, allocator, writer: where blocks go.
+        tx: the open txg and its transactions. mos: the pool's own object set.
+        facts: what the configuration says of the pool.
+        features: reference counts of feature flags.
+        datasets: head datasets that were opened for writing, by object number.
+        synced_txg: the last txg that is on disk; uberblock: its root.
+    """
+
+    def __init__(
+        self,
+        *,
+        env: Env,
+        tree: VdevTree,
+        zio: Zio,
+        allocator: Allocator,
+        writer: ZioWriter,
+        tx: TxManager,
+        mos: MutableObjset,
+        facts: PoolFacts,
+        features: FeatureCounts,
+        maps: SpaceMapStore,
+        config_object: int,
+        mos_dir: int,
+    ) -> None:
+        self.env = env
+        self.tree = tree
+        self.zio = zio
+        self.allocator = allocator
+        self.writer = writer
+        self.tx = tx
+        self.mos = mos
+        self.facts = facts
+        self.features = features
+        self.maps = maps
+        self.datasets: dict[int, WritableDataset] = {}
+        self.synced_txg = tx.txg - 1
+        self.uberblock: Uberblock | None = None
+        self.config_dirty = False
+        #: What is left to be done in the first txg of a pool that was imported.
+        self.first_txg: Callable[[], None] | None = None
+        self._config_object = config_object
+        self._mos_dir = mos_dir
+        self._mos_sizes = Sizes()
+        self._settings = mos.settings
+        mos.on_born = self._mos_born
+        mos.on_kill = self._mos_kill
+
+    @property
+    def settings(self) -> WriteSettings:
+        """How the MOS is written, and with it what the pool's features allow."""
+        return self._settings
+
+    # --- the MOS's own space ----------------------------------------------------------------------------------------
+
+    def _mos_born(self, bps: BpArray) -> None:
+        self._mos_sizes.add(sizes_of(bps, self.mos.dsize))
+
+    def _mos_kill(self, bps: BpArray, placed_again: NDArray[np.bool_] | None) -> None:
+        bps_free = bps if placed_again is None else bps[~placed_again]
+        self._mos_sizes.add(sizes_of(bps[~blkptr.is_hole(bps)], self.mos.dsize), -1)
+        self.writer.free(bps_free[~blkptr.is_hole(bps_free)], self.tx.txg)
+
+    def _charge_mos(self) -> bool:
+        """Charge the MOS for what its last pass wrote. Gives whether there was anything."""
+        sizes, self._mos_sizes = self._mos_sizes, Sizes()
+        if sizes:
+            charge.did_use(self.mos, self._mos_dir, USED_HEAD, sizes)
+        return bool(sizes)
+
+    # --- a txg ------------------------------------------------------------------------------------------------------
+
+    @property
+    def anything(self) -> bool:
+        """Something waits to be written."""
+        return bool(self.tx.dirty) or self.config_dirty or self.features.changed
+
+    def sync(self) -> int:
+        """Write the open txg, if anything changed in it, and open the next; gives the last txg on disk.
+
+        Raises:
+            UsageError: inside a transaction, or the pool is suspended.
+            NoSpaceError, DeviceError: the txg cannot be written. The pool is suspended then.
+        """
+        tx = self.tx
+        with tx.lock:
+            if tx.broken:
+                raise UsageError(f"the pool is suspended: {tx.broken}", "close it and import it again")
+            if tx.active:
+                raise UsageError("a txg cannot be written inside a transaction")
+            if not self.anything:
+                return self.synced_txg
+            try:
+                with tx.syncing():
+                    self._write_tree()
+                self._make_real()
+            except BaseException as error:
+                tx.broken = f"txg {tx.txg} could not be written ({error})"
+                raise
+            self.synced_txg = tx.txg
+            tx.txg += 1
+            tx.dirty_bytes = 0
+            return self.synced_txg
+
+    def export(self) -> int:
+        """Write everything, and say in the labels that nobody has the pool any more; gives the last txg."""
+        with self.tx.lock:
+            self.sync()
+            self.facts = replace(self.facts, state=label.STATE_EXPORTED)
+            self.config_dirty = True
+            return self.sync()
+
+    def _write_tree(self) -> None:
+        """Steps 1 and 2."""
+        for dataset in list(self.datasets.values()):
+            if id(dataset.objset) in self.tx.dirty:
+                dataset.sync()
+        if self.first_txg is not None:
+            self.first_txg()
+            self.first_txg = None
+        self.features.write()
+        if self.config_dirty:
+            self._put_config()
+        self._passes()
+
+    def _passes(self) -> None:
+        mos = self.mos
+        try:
+            for number in range(1, PASS_LAST + 1):
+                changed = self.maps.append(self.allocator, number)
+                changed |= self._charge_mos()
+                if self.maps.config_changed:
+                    # A vdev was allocated from for the first time: its array of space maps is part of the config.
+                    self.maps.config_changed = False
+                    self._put_config()
+                if self.features.changed:
+                    self.features.write()
+                if number > 1 and not changed and not mos.changed:
+                    return
+                if number >= PASS_UNCOMPRESSED:
+                    mos.settings = replace(self._settings, compress_metadata=Compression.OFF)
+                mos.sync(rewrite=number > 1)
+            raise PoolError("the passes of a txg do not come to an end", txg=self.tx.txg)
+        finally:
+            mos.settings = self._settings
+
+    def _put_config(self) -> None:
+        self.config_dirty = True
+        write_packed(self.mos, self._config_object, poolconfig.mos_config(self.facts, self.tree, self.tx.txg))
+
+    # --- making it real ---------------------------------------------------------------------------------------------
+
+    def _make_real(self) -> None:
+        """Steps 3 to 7. Their order is what keeps a pool whole through a crash."""
+        txg = self.tx.txg
+        self.writer.flush()
+        everywhere = self._writable_leaves(self.tree.tops)
+        if self.config_dirty:
+            self._write_labels(everywhere, labels.FIRST_HALF, txg)
+        ub = Uberblock(
+            version=VERSION_FEATURES,
+            txg=txg,
+            guid_sum=poolconfig.guid_sum(self.tree),
+            timestamp=self.env.now(),
+            rootbp_bytes=blkptr.to_bytes(self.mos.bp),
+            software_version=VERSION_FEATURES,
+        )
+        self._write_uberblock(everywhere if self.config_dirty else self._uberblock_leaves(txg), ub)
+        self.uberblock = ub
+        if self.config_dirty:
+            self._write_labels(everywhere, labels.SECOND_HALF, txg)
+            self.config_dirty = False
+        self.allocator.sync_done(txg)
+
+    def _write_labels(self, leaves: list[LeafVdev], which: labels.Which, txg: int) -> None:
+        failures = labels.write_labels(
+            leaves, lambda leaf: poolconfig.label_config(self.facts, leaf, txg), which
+        )
+        failures += labels.flush(leaves)
+        reached = labels.good_writes(leaves, failures)
+        lost = {leaf.top.id for leaf in leaves if not leaf.is_log} - set(reached)
+        if lost:
+            raise DeviceError(
+                "no label of a top-level vdev could be written", "see what is wrong with its devices",
+                vdev=self.tree.tops[min(lost)].name,
+            )  # fmt: skip
+
+    def _write_uberblock(self, leaves: list[LeafVdev], ub: Uberblock) -> None:
+        failures = labels.write_uberblock(leaves, ub)
+        failures += labels.flush(leaves)
+        if not labels.good_writes(leaves, failures):
+            raise DeviceError("the uberblock could not be written to any device", "see what is wrong with them")
+
+    def _writable_leaves(self, tops: list[Vdev]) -> list[LeafVdev]:
+        return labels.labelled(leaf for top in tops for leaf in top.leaves())
+
+    def _uberblock_leaves(self, txg: int) -> list[LeafVdev]:
+        """Leaves of up to three top-level vdevs, other ones in other txgs."""
+        tops = [top for top in self.tree.tops if self.maps.holds_data(top) and not top.is_log]
+        start = txg % len(tops) if tops else 0
+        return self._writable_leaves((tops[start:] + tops[:start])[:UBERBLOCK_VDEVS])

@@ -1,0 +1,156 @@
+"""Making an open pool writable: what must hold before anything is written, and the engine that writes.
+
+A pool is written only if everything that a change would have to keep right is known here. What is not is said by name,
+all reasons at once, and the pool can still be opened read-only.
+
+Source: OpenZFS, spa.c (``spa_ld_*``), spa_log_spacemap.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..alloc.allocator import Allocator
+from ..dmu.bpobjwrite import MutableBpobj
+from ..dmu.mutableobjset import MutableObjset
+from ..dmu.tx import TxManager
+from ..dmu.writepolicy import WriteSettings
+from ..dsl.featurerefs import FeatureCounts
+from ..env import Env
+from ..errors import UnsupportedError
+from ..ondisk import label
+from ..ondisk.features import BY_GUID
+from ..ondisk.uberblock import VERSION_FEATURES
+from ..vdev.hole import HoleVdev, MissingVdev
+from ..vdev.indirect import IndirectVdev
+from ..zio.compress import Compression
+from ..zio.writer import ZioWriter
+from . import mos as metadata
+from .engine import Engine
+from .metaslabs import holds_data
+from .poolconfig import facts_of
+from .space import allocation_class, dsize_of
+from .spacemapstore import SpaceMapStore
+
+if TYPE_CHECKING:
+    from ..ondisk.features import FeatureReport
+    from .spa import Spa
+
+DEFERRED = "sync_bplist"
+DEFERRED_STEP = 1 << 14
+#: Features whose active use a writer has to keep right, and this one does not yet. Short names.
+NOT_WRITTEN = frozenset(
+    {
+        "zpool_checkpoint",
+        "device_removal",
+        "obsolete_counts",
+        "block_cloning",
+        "fast_dedup",
+        "livelist",
+        "raidz_expansion",
+        "redacted_datasets",
+        "async_destroy",
+        "dynamic_gang_header",
+        "physical_rewrite",
+        "bookmark_written",
+    }
+)
+
+
+def obstacles(spa: Spa) -> list[str]:
+    """Why the pool cannot be written; empty if it can."""
+    found = []
+    if spa.version != VERSION_FEATURES:
+        found.append(f"it has the on-disk version {spa.version}, and only pools of version 5000 are written")
+    if spa.mos.order != "<":
+        found.append("it was written by a big-endian machine")
+    report = spa.features
+    names = [BY_GUID[guid].name for guid in report.active if guid in BY_GUID]
+    found += [f"its feature {name} is active" for name in names if name in NOT_WRITTEN]
+    found += [f"its feature {guid} is not known" for guid in report.unknown_write]
+    if any(name.startswith("DDT-") for name in spa.directory):
+        found.append("it has deduplication tables")
+    if any(isinstance(top, (IndirectVdev, MissingVdev)) for top in spa.tree.tops):
+        found.append("vdevs were removed from it")
+    broken = [vdev.name for vdev in spa.tree.walk() if vdev.state_text != "ONLINE" and not isinstance(vdev, HoleVdev)]
+    if broken:
+        found.append(f"not all of its devices are there and whole: {', '.join(broken[:8])}")
+    return found
+
+
+def mos_settings(report: FeatureReport, *, has_special: bool = False) -> WriteSettings:
+    """How the pool's own blocks are written."""
+    return WriteSettings(
+        compress_metadata=Compression.LZ4 if report.state("lz4_compress") != "disabled" else Compression.LZJB,
+        embed=report.state("embedded_data") != "disabled",
+        hole_birth=report.state("hole_birth") != "disabled",
+        has_special=has_special,
+        mos=True,
+    )
+
+
+def open_for_writing(spa: Spa, env: Env) -> Engine:
+    """Give an open pool, whose devices are open for writing, its engine. Nothing is written before the first txg.
+
+    Raises:
+        UnsupportedError: something about the pool that is not written here.
+    """
+    reasons = obstacles(spa)
+    if reasons:
+        raise UnsupportedError(f"the pool cannot be written: {'; '.join(reasons)}", "open it read-only")
+    tree = spa.tree
+    tx = TxManager(spa.newest_txg + 1)
+    biases = {top.id: allocation_class(spa, top) for top in tree.tops if holds_data(top)}
+    biases = {vdev: cls for vdev, cls in biases.items() if cls in ("special", "dedup")}
+    store = SpaceMapStore.load(spa.mos, spa.directory, tree, biases)
+    allocator = Allocator(tree, load=store.load_metaslab, classes=store.classes, allocated=store.allocated)
+    writer = ZioWriter(spa.zio, allocator, threads=spa.zio.runner.threads)
+    mos = MutableObjset(
+        spa.zio,
+        spa.uberblock.rootbp,
+        tx=tx,
+        writer=writer,
+        settings=mos_settings(spa.features, has_special=store.has_special),
+        dsize=dsize_of(tree),
+        random_bytes=env.random_bytes,
+        name="mos",
+    )
+    spa.mos = mos
+    features = FeatureCounts(
+        mos,
+        spa.directory.number(metadata.FEATURES_FOR_READ),
+        spa.directory.number(metadata.FEATURES_FOR_WRITE),
+        spa.features.refcounts,
+    )
+    store.attach(mos, features)
+    facts = replace(facts_of(spa.config).on_host(env), state=label.STATE_ACTIVE)
+    engine = Engine(
+        env=env,
+        tree=tree,
+        zio=spa.zio,
+        allocator=allocator,
+        writer=writer,
+        tx=tx,
+        mos=mos,
+        facts=facts,
+        features=features,
+        maps=store,
+        config_object=spa.directory.number(metadata.CONFIG),
+        mos_dir=spa.dsl.special()["$MOS"].obj,
+    )
+    engine.config_dirty = True
+    engine.synced_txg = spa.uberblock.txg
+    engine.first_txg = lambda: _clean_up(spa, engine)
+    return engine
+
+
+def _clean_up(spa: Spa, engine: Engine) -> None:
+    """In the first txg: what the pool's last writer left to be freed, and what waits in log space maps."""
+    engine.maps.fold_logs()
+    number = spa.directory.number(DEFERRED, 0)
+    if not number:
+        return
+    waiting = MutableBpobj(engine.mos, number)
+    while not waiting.is_empty:
+        engine.writer.free(waiting.take(DEFERRED_STEP), engine.tx.txg)

@@ -1,0 +1,110 @@
+"""Who owns how much: the tables of space and objects by user, group and project, kept with every txg.
+
+A file is charged the space of its blocks and 512 bytes for its dnode to its owner, group and project. For each file
+that changed, what it was charged before is taken away and what it is charged now is added.
+
+Source: OpenZFS, dmu_objset.c (``dmu_objset_do_userquota_updates``), zfs_quota.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+
+from ..dmu.mutable import MutableDnode
+from ..dmu.mutableobjset import MutableObjset
+from ..dmu.mutablezap import MutableZap, format_zap
+from ..ondisk import sa
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.dnode import (
+    FLAG_USEROBJUSED_ACCOUNTED,
+    FLAG_USERUSED_ACCOUNTED,
+    SLOT_SIZE,
+    DnodePhys,
+)
+from ..ondisk.objset import GROUPUSED, PROJECTUSED, USERUSED
+from ..ondisk.zplconst import PFlags
+from .create import FLAG_PROJECTQUOTA, FLAG_USERACCOUNTING, FLAG_USEROBJACCOUNTING
+
+#: Where the attributes that count stand behind the header. Source: zfs_sa.h (``SA_*_OFFSET``).
+UID_AT, FLAGS_AT, PROJID_AT = 24, 48, 128
+OBJECTS = "obj-"
+
+
+class Accounting:
+    """Keeps the tables of one file system's object set.
+
+    Args:
+        objset: whose changes are counted from now on.
+    """
+
+    def __init__(self, objset: MutableObjset) -> None:
+        self.objset = objset
+        self._before: dict[int, DnodePhys | None] = {}
+        objset.before_trees = self._remember  # type: ignore[method-assign]
+        objset.before_dnodes = self._update
+
+    @property
+    def _enabled(self) -> int:
+        return self.objset.flags & (FLAG_USERACCOUNTING | FLAG_USEROBJACCOUNTING | FLAG_PROJECTQUOTA)
+
+    def _remember(self, objects: list[MutableDnode]) -> None:
+        """Keep what is on disk of the objects that are about to be written."""
+        self._before = {dn.number: None if dn.fresh else dn.phys for dn in objects}
+
+    def _update(self, objset: MutableObjset, objects: list[MutableDnode]) -> None:
+        if not self._enabled & FLAG_USERACCOUNTING:
+            return
+        count_objects = bool(self._enabled & FLAG_USEROBJACCOUNTING)
+        mark = FLAG_USERUSED_ACCOUNTED | (FLAG_USEROBJUSED_ACCOUNTED if count_objects else 0)
+        tables: dict[int, defaultdict[str, int]] = {n: defaultdict(int) for n in (USERUSED, GROUPUSED, PROJECTUSED)}
+        for dn in objects:
+            before = self._before.get(dn.number)
+            if before is not None and before.flags & FLAG_USERUSED_ACCOUNTED:
+                counted = bool(before.flags & FLAG_USEROBJUSED_ACCOUNTED)
+                self._charge(tables, before, -1, objects=counted)
+            if not dn.gone:
+                dn.phys.flags |= mark
+                dn.flags |= mark
+                self._charge(tables, dn.phys, +1, objects=count_objects)
+        self._before = {}
+        for number, changes in tables.items():
+            if number != PROJECTUSED or self._enabled & FLAG_PROJECTQUOTA:
+                self._apply(number, changes)
+
+    def _charge(self, tables: dict[int, defaultdict[str, int]], phys: DnodePhys, sign: int, *, objects: bool) -> None:
+        owners = owners_of(phys)
+        if owners is None:
+            return
+        used = sign * (SLOT_SIZE + phys.used_bytes)
+        for number, owner in zip((USERUSED, GROUPUSED, PROJECTUSED), owners):
+            tables[number][f"{owner:x}"] += used
+            if objects:
+                tables[number][f"{OBJECTS}{owner:x}"] += sign
+
+    def _apply(self, number: int, changes: dict[str, int]) -> None:
+        changes = {key: change for key, change in changes.items() if change}
+        if not changes:
+            return
+        if number not in self.objset.special:
+            dn = self.objset.create_special(number, ObjectType.USERGROUP_USED)
+            format_zap(dn, self.objset.random_bytes)
+        zap = MutableZap(self.objset.special[number])
+        for key, change in changes.items():
+            zap.increment(key, change)
+
+
+def owners_of(phys: DnodePhys) -> tuple[int, int, int] | None:
+    """User, group and project that an object is charged to; None: nobody."""
+    if phys.bonustype != ObjectType.SA or len(phys.bonus) < 8:
+        return None
+    header = sa.decode_header(phys.bonus)
+    base = header.size
+    if len(phys.bonus) < base + FLAGS_AT + 8:
+        return None
+    uid, gid = struct.unpack_from(header.order + "2Q", phys.bonus, base + UID_AT)
+    (flags,) = struct.unpack_from(header.order + "Q", phys.bonus, base + FLAGS_AT)
+    project = 0
+    if flags & PFlags.PROJID and len(phys.bonus) >= base + PROJID_AT + 8:
+        (project,) = struct.unpack_from(header.order + "Q", phys.bonus, base + PROJID_AT)
+    return uid, gid, project

@@ -1,0 +1,223 @@
+"""The content of regular files: writing, cutting, punching holes.
+
+A file of at most one block has a block just large enough for it, up to the recordsize; the first write beyond that
+fixes the block size for good. Whole blocks of a large write go straight into the dirty records.
+
+Source: OpenZFS, zfs_vnops.c (``zfs_write``), zfs_znode.c (``zfs_grow_blocksize``, ``zfs_freesp``).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+
+from ..dmu.mutable import MutableDnode
+from ..errors import LimitError, UsageError
+from .file import MAX_SIZE, ZplFile
+from .writable import MutableFilesystem
+from .znode import Znode
+
+SECTOR = 512
+
+
+def grow_block(dn: MutableDnode, end: int, recordsize: int) -> None:
+    """Give a file of at most one block the block size it needs to reach to ``end``."""
+    size = dn.datablksz
+    power = size & (size - 1) == 0
+    if dn.maxblkid or end <= size or (power and size >= recordsize):
+        return
+    limit = 1 << size.bit_length() if size > recordsize else recordsize
+    dn.set_block_size(-(-min(end, limit) // SECTOR) * SECTOR)
+
+
+def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
+    """Write bytes at an offset; the file grows if need be. Gives the file as it is then.
+
+    Raises:
+        LimitError: beyond what a file can have. NoSpaceError: the pool is full.
+    """
+    source = np.frombuffer(data, dtype=np.uint8)
+    end = offset + len(source)
+    if offset < 0:
+        raise UsageError("an offset cannot be negative", offset=offset)
+    if end > MAX_SIZE:
+        raise LimitError("a file cannot be so long", dataset=fs.name, object=znode.object, bytes=end)
+    if not len(source):
+        return znode
+    with fs.transaction():
+        dn = fs.mutable(znode.object)
+        grow_block(dn, end, fs.recordsize)
+        dn.write(offset, source)
+        return _touched(fs, fs.znode(znode.object), end)
+
+
+def _touched(fs: MutableFilesystem, znode: Znode, end: int) -> Znode:
+    now = fs.clock()
+    values: dict[str, int | bytes | None] = {"ZPL_MTIME": now, "ZPL_CTIME": now}
+    if end > znode.size:
+        values["ZPL_SIZE"] = end
+    return fs.change(znode, values)
+
+
+def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:
+    """Cut a file, or make it longer by a hole. Gives the file as it is then.
+
+    Raises:
+        LimitError: beyond what a file can have.
+    """
+    if not 0 <= size <= MAX_SIZE:
+        raise LimitError("a file cannot have this length", dataset=fs.name, object=znode.object, bytes=size)
+    with fs.transaction():
+        znode = fs.znode(znode.object)
+        dn = fs.mutable(znode.object)
+        if size < znode.size:
+            _cut(dn, size)
+        else:
+            grow_block(dn, size, fs.recordsize)
+        now = fs.clock()
+        return fs.change(znode, {"ZPL_SIZE": size, "ZPL_MTIME": now, "ZPL_CTIME": now})
+
+
+def _cut(dn: MutableDnode, size: int) -> None:
+    """Nothing is left behind ``size``: blocks are freed, and the rest of the last one is zero."""
+    first = -(-size // dn.datablksz)
+    dn.free_range(first, dn.maxblkid + 1 - first)
+    if size % dn.datablksz:
+        _zero(dn, size, min(first * dn.datablksz, dn.size) - size)
+
+
+def _zero(dn: MutableDnode, offset: int, length: int) -> None:
+    """Zeros within one block, unless it is a hole anyway."""
+    blkid, skip = divmod(offset, dn.datablksz)
+    if length > 0 and blkid <= dn.maxblkid and dn.next_data_block(blkid) == blkid:
+        dn.dirty_block(blkid)[skip : skip + length] = 0
+
+
+def punch(fs: MutableFilesystem, znode: Znode, offset: int, length: int) -> Znode:
+    """Make a hole; the file keeps its length. Gives the file as it is then."""
+    if offset < 0 or length < 0:
+        raise UsageError("a hole has no negative offset or length", offset=offset, length=length)
+    with fs.transaction():
+        znode = fs.znode(znode.object)
+        end = min(offset + length, znode.size)
+        if end <= offset:
+            return znode
+        zero_range(fs.mutable(znode.object), offset, end, znode.size)
+        now = fs.clock()
+        return fs.change(znode, {"ZPL_MTIME": now, "ZPL_CTIME": now})
+
+
+def zero_range(dn: MutableDnode, offset: int, end: int, size: int) -> None:
+    """``offset`` to ``end`` becomes zeros: whole blocks holes, parts of blocks zeros.
+
+    Args:
+        size: of the content; the last block is whole if the range reaches to its end.
+    """
+    block = dn.datablksz
+    first = -(-offset // block)
+    last = -(-end // block) if end >= size else end // block
+    if first > last:
+        _zero(dn, offset, end - offset)
+        return
+    if offset % block:
+        _zero(dn, offset, first * block - offset)
+    dn.free_range(first, last - first)
+    if end > last * block:
+        _zero(dn, last * block, end - last * block)
+
+
+class MutableFile(ZplFile):
+    """A regular file that can be written, as ``io`` knows files.
+
+    Args:
+        fs: its file system.
+        znode: the file. It stays until it is closed here, even if its last name goes.
+        append: every write goes to the end.
+        readable: it may be read, too.
+    """
+
+    def __init__(
+        self, fs: MutableFilesystem, znode: Znode, name: str = "", *, append: bool = False, readable: bool = True
+    ) -> None:
+        super().__init__(znode, name)
+        self.fs = fs
+        self.mode = "rb+" if readable else "ab" if append else "wb"
+        self._append = append
+        self._readable = readable
+        fs.hold(znode.object)
+
+    def close(self) -> None:
+        """Let go of the file. It is durable when its txg is written (``Pool.sync``)."""
+        if not self.closed:
+            super().close()
+            self.fs.release(self.znode.object)
+
+    def _refresh(self) -> None:
+        self.znode = self.fs.znode(self.dnode.number)
+        self.dnode = self.znode.dnode
+        self.size = self.znode.size
+
+    def readable(self) -> bool:
+        """It may be read."""
+        self._open()
+        return self._readable
+
+    def writable(self) -> bool:
+        """True."""
+        self._open()
+        return True
+
+    def pread(self, buffer: Any, offset: int, *, damaged: Any = None) -> int:
+        """As ``ZplFile.pread``, of what is there now."""
+        if not self._readable:
+            raise io.UnsupportedOperation("not readable")
+        self._refresh()
+        return super().pread(buffer, offset, damaged=damaged)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """As ``ZplFile.seek``, of what is there now."""
+        self._refresh()
+        return super().seek(offset, whence)
+
+    def write(self, buffer: Any, /) -> int:
+        """Write at the position (or, when appending, at the end); gives the bytes written: always all."""
+        self._open()
+        view = memoryview(buffer).cast("B")
+        with self.fs.transaction():
+            if self._append:
+                self._refresh()
+                self._at = self.size
+            self.pwrite(view, self._at)
+        self._at += len(view)
+        return len(view)
+
+    def pwrite(self, buffer: Any, offset: int) -> int:
+        """Write at any offset; the position stays."""
+        self._open()
+        view = memoryview(buffer).cast("B")
+        self.znode = write(self.fs, self.znode, offset, view)
+        self.dnode, self.size = self.znode.dnode, self.znode.size
+        return len(view)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Cut or lengthen; gives the new size."""
+        self._open()
+        self.znode = truncate(self.fs, self.znode, self._at if size is None else size)
+        self.dnode, self.size = self.znode.dnode, self.znode.size
+        return self.size
+
+    def punch(self, offset: int, length: int) -> None:
+        """Make a hole."""
+        self._open()
+        self.znode = punch(self.fs, self.znode, offset, length)
+
+    def readall(self) -> bytes:
+        """Everything from the position on."""
+        if not self._readable:
+            raise io.UnsupportedOperation("not readable")
+        self._refresh()
+        return super().readall()
+

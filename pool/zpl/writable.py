@@ -1,0 +1,465 @@
+"""A file system that can be changed: making, linking, renaming and removing names, and attributes of files.
+
+Every public method is one transaction: it is done as a whole or not at all. What a method is given as a ``Znode`` is
+read again where it matters, so that a file that changed since is not written with old attributes.
+
+A file without a name is put into the unlinked set and freed when nobody has it open any more; what a crash leaves in
+the set is freed when the file system is next opened for writing.
+
+Source: OpenZFS, zfs_vnops.c, zfs_dir.c, zfs_znode.c.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..dmu.mutable import MutableDnode
+from ..dmu.mutableobjset import MutableObjset
+from ..dmu.mutablezap import MutableZap, create_zap
+from ..dmu.tx import TxManager
+from ..errors import (
+    ExistsError,
+    IsADirectoryInPoolError,
+    LimitError,
+    NotADirectoryInPoolError,
+    NotEmptyError,
+    NotFoundError,
+    UsageError,
+)
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, Case, PFlags
+from . import directory
+from .aclwrite import trivial_acl
+from .attributes import NewFile, no_execs_denied, pack
+from .directory import printable, text
+from .filesystem import Filesystem
+from .sastore import SaWriter
+from .znode import Znode
+
+#: Links a file can have. Source: zfs_dir.c.
+OBJSET_PROJECTQUOTA = 4
+LINK_MAX = (1 << 31) - 1
+#: Bytes of a name without the feature ``longname``.
+NAME_MAX = 255
+SYMLINK_MAX = 4095
+
+
+class MutableFilesystem(Filesystem):
+    """The files of one head file system, to be changed.
+
+    Args:
+        objset: its object set.
+        clock: gives the time in nanoseconds since 1970.
+        recordsize: of new files. dnodesize: of new files' dnodes, in bytes.
+        longnames: names may have up to 1023 bytes. atime: reading changes the time of last read.
+        relieve: called after each transaction: the pool may write a txg then.
+    """
+
+    objset: MutableObjset
+
+    def __init__(
+        self,
+        objset: MutableObjset,
+        *,
+        clock: Callable[[], int],
+        recordsize: int = 128 << 10,
+        dnodesize: int = 512,
+        longnames: bool = False,
+        atime: bool = True,
+        relieve: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(objset)
+        self.clock = clock
+        self.recordsize = recordsize
+        self.dnodesize = dnodesize
+        self.longnames = longnames
+        self.atime = atime
+        self.relieve = relieve
+        self.sa_writer = SaWriter(objset, self.sa, self.master["SA_ATTRS"])
+        #: Objects that somebody has open: how often.
+        self.held: dict[int, int] = {}
+        #: Project of new files; None where projects are not counted.
+        self.new_projid = 0 if objset.phys.flags & OBJSET_PROJECTQUOTA else None
+
+    @property
+    def tx(self) -> TxManager:
+        """The pool's transactions."""
+        return self.objset.tx
+
+    @contextmanager
+    def transaction(self) -> Iterator[TxManager]:
+        """Changes made inside are made together or not at all."""
+        with self.tx.transaction() as tx:
+            yield tx
+        if not tx.active:
+            self.relieve()
+
+    def mutable(self, number: int) -> MutableDnode:
+        """An object to be changed."""
+        return self.objset.dnode(number)
+
+    # --- attributes -------------------------------------------------------------------------------------------------
+
+    def attributes_of(self, znode: Znode) -> dict[str, bytes]:
+        """All attributes of a file as stored, in their order."""
+        found = {}
+        for name in znode.attribute_names():
+            raw = znode.attribute(name)
+            assert raw is not None
+            found[name] = raw[0]
+        return found
+
+    def change(self, znode: Znode, values: Mapping[str, int | bytes | None]) -> Znode:
+        """Set attributes of a file (``None`` takes one away); gives the file as it is then.
+
+        Args:
+            values: by name; numbers, times in nanoseconds, or bytes as stored.
+        """
+        dn = self.mutable(znode.object)
+        packed = {name: None if value is None else pack(name, value) for name, value in values.items()}
+        if not self.sa_writer.patch(dn, packed):
+            now = self.attributes_of(self.znode(znode.object))
+            for name, value in packed.items():
+                if value is None:
+                    now.pop(name, None)
+                else:
+                    now[name] = value
+            self.sa_writer.store(dn, now)
+        return self.znode(znode.object)
+
+    def setattr(
+        self,
+        znode: Znode,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+        flags: int | None = None,
+        projid: int | None = None,
+    ) -> Znode:
+        """Change permissions, owner, times or flags, and the time of change with them."""
+        values: dict[str, int | bytes | None] = {"ZPL_CTIME": self.clock()}
+        with self.transaction():
+            znode = self.znode(znode.object)
+            new_flags = int(znode.flags) if flags is None else flags
+            if mode is not None:
+                mode = stat.S_IFMT(znode.mode) | stat.S_IMODE(mode)
+                count, aces = trivial_acl(mode)
+                values |= {"ZPL_MODE": mode, "ZPL_DACL_COUNT": count, "ZPL_DACL_ACES": aces}
+                new_flags = new_flags & ~PFlags.NO_EXECS_DENIED | no_execs_denied(mode) | PFlags.ACL_TRIVIAL
+            for name, value in (
+                ("ZPL_UID", uid), ("ZPL_GID", gid), ("ZPL_ATIME", atime_ns), ("ZPL_MTIME", mtime_ns),
+                ("ZPL_PROJID", projid),
+            ):  # fmt: skip
+                if value is not None:
+                    values[name] = value
+            if new_flags != int(znode.flags):
+                values["ZPL_FLAGS"] = new_flags
+            return self.change(znode, values)
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def check_name(self, name: bytes) -> bytes:
+        """A name that a file can have here.
+
+        Raises:
+            UsageError: it is empty, ``.``, ``..``, or has a slash, a NUL or, where that matters, is not UTF-8.
+            LimitError: it is too long.
+        """
+        if len(name) > (MAX_NAME if self.longnames else NAME_MAX):
+            raise LimitError("a name is too long", dataset=self.name, name=printable(text(name[:80])), bytes=len(name))
+        if not directory.is_name(name):
+            raise UsageError("no file can have this name", dataset=self.name, name=printable(text(name)))
+        if self.utf8only:
+            try:
+                name.decode("utf-8")
+            except UnicodeDecodeError:
+                raise UsageError("names here must be UTF-8", dataset=self.name, name=printable(text(name))) from None
+        return name
+
+    def entries_of(self, folder: Znode) -> MutableZap:
+        """A directory's entries, to be changed."""
+        if not folder.is_dir:
+            raise NotADirectoryInPoolError("not a directory", dataset=self.name, object=folder.object)
+        found = self.open_directories.get(folder.object)
+        if not isinstance(found, MutableZap) or found.dnode is not self.mutable(folder.object):
+            found = MutableZap(self.mutable(folder.object), long_names=self.longnames)
+            while len(self.open_directories) >= directory.KEPT:
+                self.open_directories.pop(next(iter(self.open_directories)), None)
+            self.open_directories[folder.object] = found
+        return found
+
+    def find(self, folder: Znode, name: bytes) -> int | None:
+        """The object a name stands for; None: there is no such name."""
+        entry = self.entries_of(folder).find(name, fold=bool(self.normflags), match_case=self.case == Case.MIXED)
+        return None if entry is None else directory.object_of(entry)
+
+    def make(self, parent: Znode, name: bytes, new: NewFile) -> Znode:
+        """A new file, directory, link or device under a name.
+
+        Raises:
+            ExistsError: the name is taken. NotADirectoryInPoolError, UsageError, LimitError, NoSpaceError.
+        """
+        self.check_name(name)
+        if new.target is not None and not 0 < len(new.target) <= SYMLINK_MAX:
+            raise LimitError("a symbolic link's target has an impossible length", bytes=len(new.target))
+        with self.transaction():
+            entries = self.entries_of(parent)
+            dn = self._allocate(new)
+            self._enter(entries, name, dn.number, new.mode)
+            self._count(parent, +1, stat.S_ISDIR(new.mode))
+            return self.znode(dn.number)
+
+    def allocate_file(self, new: NewFile) -> Znode:
+        """A file without a name, for something that refers to it by its number."""
+        return self.znode(self._allocate(new).number)
+
+    def _allocate(self, new: NewFile) -> MutableDnode:
+        """A new object with these attributes and no name."""
+        if stat.S_ISDIR(new.mode):
+            zap = create_zap(
+                self.objset,
+                ObjectType.DIRECTORY_CONTENTS,
+                self.objset.random_bytes,
+                bonus_type=ObjectType.SA,
+                dnode_size=self.dnodesize,
+                normflags=self.normflags,
+            )
+            dn: MutableDnode = zap.dnode
+        else:
+            dn = self.objset.allocate(
+                ObjectType.PLAIN_FILE_CONTENTS, bonus_type=ObjectType.SA, dnode_size=self.dnodesize
+            )
+        self.sa_writer.store(dn, new.attributes())
+        return dn
+
+    def _enter(self, entries: MutableZap, name: bytes, number: int, mode: int) -> None:
+        """Put a name into a directory."""
+        if self.normflags and entries.find(name, fold=True, match_case=self.case == Case.MIXED) is not None:
+            raise ExistsError("the name is taken", dataset=self.name, name=printable(text(name)))
+        try:
+            entries.add(name, number | stat.S_IFMT(mode) >> 12 << DIRENT_TYPE_SHIFT)
+        except ExistsError:
+            raise ExistsError("the name is taken", dataset=self.name, name=printable(text(name))) from None
+
+    def _count(self, folder: Znode, entries: int, subfolder: bool, *, links: int | None = None) -> None:
+        """A directory has more or fewer entries, and with subdirectories more or fewer links."""
+        folder = self.znode(folder.object)
+        now = self.clock()
+        values: dict[str, int | bytes | None] = {
+            "ZPL_SIZE": folder.size + entries,
+            "ZPL_MTIME": now,
+            "ZPL_CTIME": now,
+        }
+        more = (entries if subfolder else 0) if links is None else links
+        if more:
+            values["ZPL_LINKS"] = self._linkable(folder, more)
+        self.change(folder, values)
+
+    def _linkable(self, znode: Znode, more: int) -> int:
+        links = znode.nlink + more
+        if links > LINK_MAX:
+            raise LimitError("a file cannot have more links", dataset=self.name, object=znode.object)
+        return links
+
+    def link(self, znode: Znode, parent: Znode, name: bytes) -> Znode:
+        """Another name for a file.
+
+        Raises:
+            IsADirectoryInPoolError: directories have one name. ExistsError: the name is taken.
+        """
+        self.check_name(name)
+        with self.transaction():
+            znode = self.znode(znode.object)
+            if znode.is_dir:
+                raise IsADirectoryInPoolError("a directory cannot have a second name", dataset=self.name)
+            if not znode.nlink:
+                raise NotFoundError("a file without a name cannot get one", dataset=self.name, object=znode.object)
+            self._enter(self.entries_of(parent), name, znode.object, znode.mode)
+            self._count(parent, +1, False)
+            values = {"ZPL_LINKS": self._linkable(znode, 1), "ZPL_PARENT": parent.object, "ZPL_CTIME": self.clock()}
+            return self.change(znode, values)
+
+    def unlink(self, parent: Znode, name: bytes) -> None:
+        """Take a name away; with its last name the file goes.
+
+        Raises:
+            NotFoundError: no such name. IsADirectoryInPoolError: it is a directory's.
+        """
+        with self.transaction():
+            znode = self._named(parent, name)
+            if znode.is_dir:
+                raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
+            self._leave(parent, name)
+            self._count(parent, -1, False)
+            self._unlink_one(znode)
+
+    def rmdir(self, parent: Znode, name: bytes) -> None:
+        """Remove an empty directory.
+
+        Raises:
+            NotFoundError, NotADirectoryInPoolError; NotEmptyError: there is something in it.
+        """
+        with self.transaction():
+            znode = self._named(parent, name)
+            self._check_empty(znode, name)
+            self._leave(parent, name)
+            self._count(parent, -1, True)
+            self.change(znode, {"ZPL_LINKS": 0, "ZPL_CTIME": self.clock()})
+            self._orphan(znode)
+
+    def _check_empty(self, znode: Znode, name: bytes) -> None:
+        if not znode.is_dir:
+            raise NotADirectoryInPoolError("not a directory", dataset=self.name, name=printable(text(name)))
+        if len(self.entries_of(znode)):
+            raise NotEmptyError("the directory is not empty", dataset=self.name, name=printable(text(name)))
+
+    def _named(self, parent: Znode, name: bytes) -> Znode:
+        number = self.find(parent, name)
+        if number is None:
+            raise NotFoundError("no such file or directory", dataset=self.name, name=printable(text(name)))
+        return self.znode(number)
+
+    def _leave(self, parent: Znode, name: bytes) -> None:
+        self.entries_of(parent).remove(name, fold=bool(self.normflags), match_case=self.case == Case.MIXED)
+
+    def _unlink_one(self, znode: Znode) -> None:
+        links = znode.nlink - 1
+        self.change(znode, {"ZPL_LINKS": links, "ZPL_CTIME": self.clock()})
+        if links <= 0:
+            self._orphan(znode)
+
+    # --- files without a name -----------------------------------------------------------------------------------------
+
+    @property
+    def _unlinked(self) -> MutableZap:
+        return MutableZap(self.mutable(self.master["DELETE_QUEUE"]))
+
+    def _orphan(self, znode: Znode) -> None:
+        """A file has lost its last name: it is freed now, or when nobody has it open any more."""
+        if self.held.get(znode.object):
+            self._unlinked.add(f"{znode.object:x}", znode.object)
+            return
+        self._destroy(znode)
+
+    def _destroy(self, znode: Znode) -> None:
+        """Free a file with what hangs on it."""
+        if znode.xattr_object:
+            hidden = self.znode(znode.xattr_object)
+            for entry in directory.entries(hidden):
+                self.objset.free(entry.object)
+            self.objset.free(hidden.object)
+        self.open_directories.pop(znode.object, None)
+        self.objset.free(znode.object)
+
+    def hold(self, number: int) -> None:
+        """Somebody has a file open: it outlives its names."""
+        self.held[number] = self.held.get(number, 0) + 1
+
+    def release(self, number: int) -> None:
+        """Somebody has closed it."""
+        left = self.held.get(number, 1) - 1
+        if left:
+            self.held[number] = left
+            return
+        self.held.pop(number, None)
+        with self.transaction():
+            waiting = self._unlinked
+            if f"{number:x}" in waiting:
+                waiting.remove(f"{number:x}")
+                self._destroy(self.znode(number))
+
+    def drain_unlinked(self) -> int:
+        """Free what a crash left without a name; gives how many files."""
+        numbers = self.unlinked()
+        for number in numbers:
+            with self.transaction():
+                self._unlinked.remove(f"{number:x}")
+                self._destroy(self.znode(number))
+        return len(numbers)
+
+    # --- renaming -------------------------------------------------------------------------------------------------
+
+    def rename(
+        self, parent: Znode, name: bytes, new_parent: Znode, new_name: bytes, *, replace: bool = True
+    ) -> None:
+        """Move a file or directory to another name, in the same directory or another one.
+
+        Args:
+            replace: what has that name already goes, if it is of the same kind (and empty).
+
+        Raises:
+            NotFoundError; ExistsError: the name is taken and ``replace`` is false. UsageError: a directory would come
+            to lie in itself. NotEmptyError, IsADirectoryInPoolError, NotADirectoryInPoolError: what has the name
+            cannot be replaced.
+        """
+        self.check_name(new_name)
+        with self.transaction():
+            znode = self._named(parent, name)
+            if znode.is_dir and new_parent.object != parent.object:
+                self._check_not_below(znode, new_parent)
+            there = self.find(new_parent, new_name)
+            if there == znode.object:
+                self._rename_onto_itself(znode, parent, name, new_parent, new_name)
+                return
+            if there is not None:
+                if not replace:
+                    raise ExistsError("the name is taken", dataset=self.name, name=printable(text(new_name)))
+                self._make_way(znode, new_parent, new_name, self.znode(there))
+            self._leave(parent, name)
+            self._enter(self.entries_of(new_parent), new_name, znode.object, znode.mode)
+            self._count(parent, -1, znode.is_dir)
+            self._count(new_parent, +1, znode.is_dir)
+            self.change(znode, {"ZPL_PARENT": new_parent.object, "ZPL_CTIME": self.clock()})
+
+    def _rename_onto_itself(
+        self, znode: Znode, parent: Znode, name: bytes, new_parent: Znode, new_name: bytes
+    ) -> None:
+        """Two names of one file stay as they are; a name that only changes its case is written anew."""
+        if parent.object == new_parent.object and name != new_name and self.normflags:
+            self._leave(parent, name)
+            self.entries_of(parent).add(new_name, znode.object | stat.S_IFMT(znode.mode) >> 12 << DIRENT_TYPE_SHIFT)
+            self.change(znode, {"ZPL_CTIME": self.clock()})
+
+    def _make_way(self, znode: Znode, parent: Znode, name: bytes, there: Znode) -> None:
+        """What has a name goes, so that another can take it."""
+        if znode.is_dir:
+            self._check_empty(there, name)
+            self.rmdir(parent, name)
+        elif there.is_dir:
+            raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
+        else:
+            self.unlink(parent, name)
+
+    def _check_not_below(self, znode: Znode, folder: Znode) -> None:
+        """Raises: UsageError: ``folder`` lies in ``znode``."""
+        seen = set()
+        while folder.object != self.root_object:
+            if folder.object == znode.object or folder.object in seen:
+                raise UsageError("a directory cannot be moved into itself", dataset=self.name, object=znode.object)
+            seen.add(folder.object)
+            folder = self.znode(folder.parent)
+
+    def exchange(self, parent: Znode, name: bytes, other: Znode, other_name: bytes) -> None:
+        """Two names change places."""
+        with self.transaction():
+            first, second = self._named(parent, name), self._named(other, other_name)
+            if first.object == second.object:
+                return
+            for moved, target in ((first, other), (second, parent)):
+                if moved.is_dir and parent.object != other.object:
+                    self._check_not_below(moved, target)
+            for folder, key, znode in ((parent, name, second), (other, other_name, first)):
+                value: Any = znode.object | stat.S_IFMT(znode.mode) >> 12 << DIRENT_TYPE_SHIFT
+                self.entries_of(folder).update(key, value)
+            if parent.object != other.object:
+                change = int(second.is_dir) - int(first.is_dir)
+                self._count(parent, 0, False, links=change)
+                self._count(other, 0, False, links=-change)
+            self.change(first, {"ZPL_PARENT": other.object, "ZPL_CTIME": self.clock()})
+            self.change(second, {"ZPL_PARENT": parent.object, "ZPL_CTIME": self.clock()})

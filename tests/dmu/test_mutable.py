@@ -1,0 +1,223 @@
+"""Objects changed at random against a plain model: what is read, what is on disk, what it counts, what is undone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from uberblock.pool.alloc.allocator import Allocator, AllocClass
+from uberblock.pool.device.memory import MemoryDevice
+from uberblock.pool.dmu.mutableobjset import MutableObjset
+from uberblock.pool.dmu.objset import Objset
+from uberblock.pool.dmu.tx import TxManager
+from uberblock.pool.dmu.writepolicy import WriteSettings
+from uberblock.pool.errors import LimitError, NotFoundError, UsageError
+from uberblock.pool.ondisk.nvlist import NVList
+from uberblock.pool.ondisk.objset import ObjsetType
+from uberblock.pool.spa.space import dsize_of
+from uberblock.pool.vdev.tree import build
+from uberblock.pool.zio.reader import Zio
+from uberblock.pool.zio.writer import ZioWriter
+
+DATA, FILE = 25, 19
+
+
+class World:
+    """A disk in memory with one object set on it."""
+
+    def __init__(self) -> None:
+        device = MemoryDevice(bytearray(96 << 20))
+        leaf = NVList({"type": "file", "id": 0, "guid": 7, "path": "/disk", "ashift": 12, "metaslab_shift": 24})
+        leaf |= {"asize": device.size - 4718592, "metaslab_array": 1, "is_log": 0}
+        tree = build(NVList({"type": "root", "id": 0, "guid": 5, "children": [leaf]}), {7: device})
+        self.zio = Zio(tree)
+        self.allocator = Allocator(tree)
+        self.writer = ZioWriter(self.zio, self.allocator)
+        self.tx = TxManager(4)
+        self.dsize = dsize_of(tree)
+        self.objset = MutableObjset.create(
+            self.zio, ObjsetType.ZFS, tx=self.tx, writer=self.writer, settings=WriteSettings(), dsize=self.dsize
+        )
+
+    def sync(self) -> Objset:
+        """Write the txg; gives what a reader finds."""
+        with self.tx.syncing():
+            bp = self.objset.sync()
+        self.allocator.take_changes()
+        self.allocator.sync_done(self.tx.txg)
+        self.tx.txg += 1
+        return Objset(self.zio, bp)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    with pytest.raises(KeyError):
+        yield
+
+
+def check(objset: Objset, model: dict[int, tuple[int, bytearray]]) -> None:
+    assert {dn.number for dn in objset.objects()} == set(model)
+    for number, (_, content) in model.items():
+        found = objset.dnode(number).read()
+        assert found[: len(content)] == content
+        assert not any(found[len(content) :])
+
+
+def change(rng: random.Random, world: World, model: dict[int, tuple[int, bytearray]]) -> None:
+    objset = world.objset
+    if not model or rng.random() < 0.3:
+        size = rng.choice([512, 1024, 4096])
+        dn = objset.allocate(FILE, block_size=size, indirect_shift=12, dnode_size=rng.choice([512, 1024]))
+        model[dn.number] = size, bytearray()
+    number = rng.choice(list(model))
+    size, content = model[number]
+    dn = objset.dnode(number)
+    what = rng.random()
+    if what < 0.6:
+        at = rng.randrange(size * (300 if rng.random() < 0.3 else 10))
+        data = rng.randbytes(rng.randrange(1, size * 5)) if rng.random() < 0.8 else bytes(rng.randrange(1, size * 5))
+        dn.write(at, data)
+        content.extend(bytes(max(0, at + len(data) - len(content))))
+        content[at : at + len(data)] = data
+    elif what < 0.8:
+        first, count = rng.randrange(20), rng.randrange(1, 300)
+        dn.free_range(first, count)
+        start, end = first * size, min(len(content), (first + count) * size)
+        if start < end:
+            content[start:end] = bytes(end - start)
+        if (first + count) * size >= len(content):
+            del content[start:]
+    elif what < 0.85:
+        objset.free(number)
+        del model[number]
+    else:
+        with failing(), world.tx.transaction():
+            dn.write(0, b"x" * 10000)
+            dn.free_range(0, 5)
+            dn.set_bonus(b"other")
+            objset.allocate(FILE)
+            raise KeyError
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_changes(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    model: dict[int, tuple[int, bytearray]] = {}
+    for _ in range(4):
+        with world.tx.transaction():
+            for _ in range(20):
+                change(rng, world, model)
+        check(world.objset, model)
+        on_disk = world.sync()
+        check(on_disk, model)
+        check(world.objset, model)
+        assert on_disk.object_count == len(model)
+        for dn in on_disk.objects():
+            assert dn.used_bytes == charged(world, dn)
+
+
+def charged(world: World, dn: object) -> int:
+    """The sizes of all blocks of an object, of every level."""
+    total = 0
+    for level in range(dn.nlevels):  # type: ignore[attr-defined]
+        span = 1 << ((dn.indblkshift - 7) * level)  # type: ignore[attr-defined]
+        total += int(world.dsize(dn.pointers(level, 0, dn.maxblkid // span + 1)).sum())  # type: ignore[attr-defined]
+    return total
+
+
+def test_space_comes_back(world: World) -> None:
+    """When all objects are gone nothing but the object set itself is allocated."""
+    with world.tx.transaction():
+        numbers = [world.objset.allocate(FILE, block_size=4096).number for _ in range(20)]
+        for number in numbers:
+            world.objset.dnode(number).write(0, np.random.default_rng(number).bytes(100_000))
+    world.sync()
+    full = world.allocator.allocated(AllocClass.NORMAL)
+    with world.tx.transaction():
+        for number in numbers:
+            world.objset.free(number)
+    world.sync()
+    assert world.allocator.allocated(AllocClass.NORMAL) < full // 100
+    with pytest.raises(NotFoundError):
+        world.objset.dnode(numbers[0])
+
+
+def test_outside_of_transactions_nothing_changes(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE)
+    with pytest.raises(UsageError, match="transaction"):
+        dn.write(0, b"x")
+    with pytest.raises(UsageError, match="transaction"):
+        world.objset.allocate(FILE)
+
+
+def test_inner_transaction_that_fails_leaves_the_outer_one(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE)
+        dn.write(0, b"outer")
+        version = dn.version
+        with failing(), world.tx.transaction():
+            dn.write(0, b"inner")
+            dn.write(5000, b"more")
+            raise KeyError
+        assert dn.version != version
+        assert dn.read()[:5] == b"outer"
+        assert dn.maxblkid == 0
+    assert world.sync().dnode(dn.number).read()[:5] == b"outer"
+
+
+def test_spill_and_bonus(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, bonus_type=44, bonus=b"b" * 100)
+        dn.set_spill(b"s" * 1024)
+        with pytest.raises(LimitError):
+            dn.set_bonus(b"b" * 300)
+        with pytest.raises(LimitError):
+            dn.set_spill(b"odd")
+    read = world.sync().dnode(dn.number)
+    assert read.bonus == b"b" * 100
+    assert read.read_spill()[0] == b"s" * 1024
+    with world.tx.transaction():
+        dn.set_spill(None)
+        dn.set_bonus(b"b" * 300)
+    read = world.sync().dnode(dn.number)
+    assert read.spill is None and len(read.bonus) == 300
+
+
+def test_block_size_of_a_small_object_grows(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE)
+        dn.write(0, b"abc")
+    world.sync()
+    with world.tx.transaction():
+        dn.set_block_size(1536)
+        assert dn.read()[:4] == b"abc\0"
+        dn.set_block_size(4096)
+        dn.write(4096, b"def")
+        with pytest.raises(UsageError):
+            dn.set_block_size(8192)
+    read = world.sync().dnode(dn.number)
+    assert read.datablksz == 4096 and read.read()[:3] == b"abc" and read.read(4096, 3) == b"def"
+
+
+def test_seeking_sees_what_waits(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=4096)
+        dn.write(4096 * 3, b"x" * 4096)
+        dn.write(4096 * 9, b"x" * 4096)
+    world.sync()
+    with world.tx.transaction():
+        dn.free_range(3, 1)
+        dn.write(4096 * 5, b"y" * 4096)
+    assert dn.next_data(0) == 4096 * 5
+    assert dn.next_hole(4096 * 5) == 4096 * 6
+    assert dn.next_data(4096 * 6) == 4096 * 9
+    assert dn.next_data(4096 * 10) is None
