@@ -48,7 +48,11 @@ class LostDisks:
     def _stand_in(self, image: Path, way: str) -> Path:
         target = self.folder / f"{way}-{image.name}"
         if not target.exists():
-            {"truncated": truncate, "garbage": overwrite, "unlabelled": unlabel}[way](image, target)
+            # Another worker may be making it too: both make the same.
+            new = target.with_suffix(f".{os.getpid()}")
+            {"truncated": truncate, "garbage": overwrite, "unlabelled": unlabel}[way](image, new)
+            new.chmod(0o444)
+            new.replace(target)
         return target
 
 
@@ -146,6 +150,15 @@ def pick(every: list[Any], count: int, seed: str) -> list[Any]:
     return [every[k] for k in sorted(random.Random(seed).sample(range(len(every)), count))]
 
 
+def share(every: list[Any], count: int, way: str, seed: str) -> list[Any]:
+    """All, or if there are many a part of them: of several ways together as many different ones as can be."""
+    if len(every) <= count:
+        return every
+    order = random.Random(seed).sample(range(len(every)), len(every))
+    first = (*WAYS, "mixed").index(way) * count
+    return [every[k] for k in sorted({order[(first + k) % len(every)] for k in range(count)})]
+
+
 # ---- golden pools that lose disks ------------------------------------------------------------------------
 
 REDUNDANT = [
@@ -157,8 +170,9 @@ REDUNDANT = [
 HURT = {"damaged": {"d1.img", "d2.img"}, "damaged-mirror": {"d0.img"}, "degraded": {"d1.img"}}
 
 LOGGED = {"zil-slog"}
-COMBINATIONS = 24  # of more than these a sample is taken, another one for each way
-ENTRIES = 48
+#: Of more combinations than these a part is taken, another one for each way. UBERBLOCK_LOSSES: for longer runs.
+COMBINATIONS = int(os.environ.get("UBERBLOCK_LOSSES", "12"))
+ENTRIES = 2 * COMBINATIONS  # compared of each; all are compared in ``test_all_of_it``
 
 
 class LosingPool:

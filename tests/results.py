@@ -15,10 +15,11 @@ from typing import Any
 
 from conftest import GoldenPool, pool_kinds, unpack
 from golden import Outcome, compare_all, is_pool
-from losses import COMBINATIONS, LOGGED, REDUNDANT, WAYS, LosingPool, pick
+from losses import LOGGED, REDUNDANT, WAYS, LosingPool, pick
 from uberblock.pool import Pool, import_pool
 
 LOGS = {"zil", *LOGGED}
+COMBINATIONS = 24  # of lost disks; of more than these a sample is taken, another one for each way
 
 HEAD = """\
 # What was proven, and where to see it again

@@ -9,17 +9,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 from golden import choose, compare_all, compare_some, params
-from losses import COMBINATIONS, ENTRIES, HURT, LOGGED, REDUNDANT, WAYS, LosingPool, beyond, pick
+from losses import COMBINATIONS, ENTRIES, HURT, LOGGED, REDUNDANT, WAYS, LosingPool, beyond, pick, share
 from uberblock.pool import Pool, PoolError
 from uberblock.pool.errors import MissingDeviceError, NotFoundError
 
+BEYOND = max(3, COMBINATIONS // 4)
 
-@pytest.fixture
-def losing(pools, tmp_path) -> Callable[[str], LosingPool]:
-    return lambda kind: LosingPool(pools(kind), tmp_path)
+
+@pytest.fixture(scope="session")
+def losing(pools, pools_base: Path) -> Callable[[str], LosingPool]:
+    """``losing("raidz2")``: a pool, and a folder for the stand-ins of its disks that all tests share."""
+
+    @cache
+    def get(kind: str) -> LosingPool:
+        folder = pools_base / f"{kind}-lost"
+        folder.mkdir(exist_ok=True)
+        return LosingPool(pools(kind), folder)
+
+    return get
 
 
 @pytest.mark.parametrize("way", [*WAYS, "mixed"])
@@ -27,7 +39,7 @@ def losing(pools, tmp_path) -> Callable[[str], LosingPool]:
 def test_within_redundancy(losing, kind: str, way: str) -> None:
     pool_of = losing(kind)
     losses = [loss for loss in pool_of.bearable if way != "mixed" or len(loss) > 1]
-    for loss in pick(losses, COMBINATIONS, kind + way):
+    for loss in share(losses, COMBINATIONS, way, kind):
         lost = pool_of.ways(loss, way)
         with pool_of.opened(lost) as pool:
             outcome = pool_of.compare(pool, loss, way)
@@ -66,7 +78,7 @@ def test_all_of_it(losing, kind: str) -> None:
 def test_beyond_redundancy(losing, kind: str, way: str) -> None:
     """One disk more: refused in one line that tells which; opened all the same if asked to, and never a wrong byte."""
     pool_of = losing(kind)
-    for number, loss in pick(beyond(pool_of.tops), 6, kind + way):
+    for number, loss in pick(beyond(pool_of.tops), BEYOND, kind + way):
         lost = pool_of.ways(loss, way)
         refusal = _refusal(pool_of, lost)
         if way == "garbage":
