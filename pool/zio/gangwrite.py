@@ -50,6 +50,11 @@ class GangRoom:
         """(k, 3): all that was allocated."""
         return np.concatenate([self.places[0], *(piece.every() for piece in self.pieces)])
 
+    @property
+    def copies(self) -> int:
+        """Copies of the data: of the pieces, however deep."""
+        return self.pieces[0].copies if self.pieces else self.places.shape[1]
+
     def total(self) -> Places:
         """Places as a pointer to it has them: asizes with those of all pieces' copies of the same number."""
         result = self.places.copy()
@@ -142,24 +147,36 @@ def _piece(size: int, policy: WritePolicy, txg: int) -> blkptr.BpArray:
     )
 
 
-def room_of(zio: Zio, bp: Any, depth: int = 0) -> NDArray[np.uint64]:
-    """All that belongs to a gang block: (k, 3) of vdev, offset and asize.
+def room_of(zio: Zio, bp: Any, depth: int = 0) -> GangRoom:
+    """The room that a gang block has, from its headers.
 
     Raises:
         ChecksumError: a header that cannot be read. CorruptError: headers nested too deep, or sizes that do not add up.
     """
-    where = bpmake.places(np.ascontiguousarray(bp).reshape(1))[0]
+    one = np.ascontiguousarray(bp).reshape(1)
+    places = _present(bpmake.places(one))
+    vdev, offset = int(places[0, 0, 0]), int(places[0, 0, 1])
     if depth >= reading.GANG_DEPTH_MAX:
-        raise CorruptError("gang headers are nested too deep", vdev=int(where[0, 0]), offset=int(where[0, 1]))
-    header = reading.header(zio, bp)
+        raise CorruptError("gang headers are nested too deep", vdev=vdev, offset=offset)
+    header = reading.header(zio, one[0])
     if header is None:
-        raise ChecksumError("no copy of a gang header can be read", vdev=int(where[0, 0]), offset=int(where[0, 1]))
-    below = bpmake.places(header.pointers)
-    pieces = below[:, :, 2].sum(axis=0)
-    if (pieces >= where[:, 2])[where[:, 2] != 0].any():
-        raise CorruptError("a gang is smaller than its pieces", vdev=int(where[0, 0]), offset=int(where[0, 1]))
-    where[:, 2] = np.where(where[:, 2] != 0, where[:, 2] - pieces, np.uint64(0))
-    gangs = blkptr.is_gang(header.pointers)
-    parts = [where, below[~gangs].reshape(-1, 3)]
-    parts += [room_of(zio, child, depth + 1) for child in header.pointers[gangs]]
-    return np.concatenate(parts)
+        raise ChecksumError("no copy of a gang header can be read", vdev=vdev, offset=offset)
+    size = int(blkptr.psize(one)[0])
+    if not reading.children_fit(header.pointers, size):
+        raise CorruptError("the pieces of a gang do not add up to it", vdev=vdev, offset=offset)
+    room = GangRoom(size, places)
+    for child, gang in zip(header.pointers, blkptr.is_gang(header.pointers).tolist()):
+        pointer = child.reshape(1)
+        piece = room_of(zio, pointer, depth + 1) if gang else None
+        room.pieces.append(piece or GangRoom(int(blkptr.psize(pointer)[0]), _present(bpmake.places(pointer))))
+        below = room.pieces[-1].total()
+        shared = below.shape[1]
+        if shared > places.shape[1] or (below[0, :, 2] >= places[0, :shared, 2]).any():
+            raise CorruptError("a gang is smaller than its pieces", vdev=vdev, offset=offset)
+        places[0, :shared, 2] -= below[0, :, 2]
+    return room
+
+
+def _present(places: Places) -> Places:
+    """A single pointer's places without those that are none."""
+    return places[:, places[0, :, 2] != 0]

@@ -100,7 +100,15 @@ class ZioWriter:
         self.zio = zio
         self.allocator = allocator
         self.output = Output(zio.tree, threads)
-        self.rounding = Rounding.of(zio.tree)
+        self._rounding = (0, Rounding())
+
+    @property
+    def rounding(self) -> Rounding:
+        """Sizes of allocations on the vdevs there are now."""
+        count = len(self.zio.tree.tops)
+        if count != self._rounding[0]:
+            self._rounding = (count, Rounding.of(self.zio.tree))
+        return self._rounding[1]
 
     @property
     def failed(self) -> dict[int, set[int]]:
@@ -205,9 +213,12 @@ class ZioWriter:
         psizes = packed.psize[rows]
         places: Places = np.zeros((len(rows), policy.copies, 3), np.uint64)
         fresh = np.ones(len(rows), bool)
+        rooms: dict[int, gangwrite.GangRoom] = {}
         if old is not None:
             fresh = ~_same_room(old[rows], psizes, policy.copies)
             places[~fresh] = bpmake.places(old[rows[~fresh]])[:, : policy.copies]
+            rooms = self._same_gangs(old[rows], psizes, policy.copies)
+            fresh[list(rooms)] = False
             reused[rows[~fresh]] = True
         new = np.flatnonzero(fresh)
         if len(new):
@@ -222,18 +233,27 @@ class ZioWriter:
             birth=txg,
             fill=fill,
         )
-        gangs: list[gangwrite.GangRoom] = []
+        found: list[gangwrite.GangRoom] = []
         try:
             whole = places[:, :, 2].any(axis=1)
-            gangs = [gangwrite.find_room(self, int(psizes[i]), policy, txg) for i in np.flatnonzero(~whole).tolist()]
+            for i in np.flatnonzero(~whole).tolist():
+                if i not in rooms:
+                    found.append(gangwrite.find_room(self, int(psizes[i]), policy, txg))
+                    rooms[i] = found[-1]
             self._send(bps, packed, rows, places, np.flatnonzero(whole), txg)
-            for i, gang in zip(np.flatnonzero(~whole).tolist(), gangs):
+            for i, room in rooms.items():
                 stored = _stored_bytes(packed, int(rows[i]))
-                gangwrite.write(self, bps[i : i + 1], gang, stored, policy, txg)
+                gangwrite.write(self, bps[i : i + 1], room, stored, policy, txg)
         except BaseException:
-            self._give_back(places[new], gangs, txg)
+            self._give_back(places[new], found, txg)
             raise
         return bps
+
+    def _same_gangs(self, old: BpArray, psizes: U64, copies: int) -> dict[int, gangwrite.GangRoom]:
+        """Old blocks that are gangs and whose room does for new ones."""
+        there = blkptr.is_gang(old) & ~blkptr.is_hole(old) & (blkptr.psize(old) == psizes)
+        rooms = {i: gangwrite.room_of(self.zio, old[i]) for i in np.flatnonzero(there).tolist()}
+        return {i: room for i, room in rooms.items() if room.copies == copies}
 
     def _send(self, bps: BpArray, packed: Packed, rows: I64, places: Places, index: I64, txg: int) -> None:
         """Write blocks whose room is in one piece, and complete their pointers."""
@@ -298,7 +318,7 @@ class ZioWriter:
             raise UnsupportedError("blocks of the dedup table are not freed here")
         gang = blkptr.is_gang(flat)
         parts = [bpmake.places(flat[~gang]).reshape(-1, 3)]
-        parts += [gangwrite.room_of(self.zio, bp) for bp in flat[gang]]
+        parts += [gangwrite.room_of(self.zio, bp).every() for bp in flat[gang]]
         rows = np.concatenate(parts)
         rows = rows[rows[:, 2] != 0]
         for number in np.unique(rows[:, 0]).tolist():

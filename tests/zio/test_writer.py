@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from uberblock.pool.errors import DeviceError, MissingDeviceError, NoSpaceError, ReadOnlyError, UsageError
-from uberblock.pool.ondisk import blkptr
+from uberblock.pool.alloc.allocator import Allocator, AllocClass
+from uberblock.pool.errors import (
+    ChecksumError,
+    DeviceError,
+    MissingDeviceError,
+    NoSpaceError,
+    ReadOnlyError,
+    UnsupportedError,
+    UsageError,
+)
+from uberblock.pool.ondisk import blkptr, bpmake
 from uberblock.pool.zio.checksum import Checksum
 from uberblock.pool.zio.compress import Compression
 from uberblock.pool.zio.scrub import FINE
@@ -224,9 +233,48 @@ def test_deep_gangs(bench, make):
     bps = writer.write(blocks, WritePolicy(FILE, copies=2, checksum=8), TXG, lsize=32768)
     check(pool, bps, blocks)
     assert int(blkptr.dva_asize(bps).sum()) == sum(writer.allocator.live.values())
+    # Written again: as long as the size is the same, in the same places.
+    held = dict(writer.allocator.live)
+    blocks = [make.noise(32768, 1)]
     new = writer.write(blocks, WritePolicy(FILE, copies=2), TXG, lsize=32768, rewrite=bps)
     check(pool, new, blocks)
-    assert int(blkptr.dva_asize(new).sum()) == sum(writer.allocator.live.values())
+    assert writer.allocator.live == held and not writer.allocator.freed
+    assert (new["dva"] == bps["dva"]).all() and (new["cksum"] != bps["cksum"]).any()
+    for policy in (WritePolicy(FILE, copies=1), WritePolicy(FILE, copies=2)):
+        old, new = new, writer.write([make.text(32768, 1)], policy, TXG, lsize=32768, rewrite=new)
+        assert (new["dva"] != old["dva"]).any()
+        check(pool, new, [make.text(32768, 1)])
+        assert int(blkptr.dva_asize(new).sum()) == sum(writer.allocator.live.values())
+
+
+def test_unreadable_gangs_are_not_freed(bench, make):
+    pool, writer = open_for_writing(bench, make, "single", largest=16384)
+    policy = WritePolicy(FILE)
+    bps = writer.write([make.noise(65536, k) for k in range(2)], policy, TXG, lsize=65536)
+    held = dict(writer.allocator.live)
+    for vdev, offset, _ in bpmake.places(bps[1:])[0][:2].tolist():
+        assert vdev == 0
+        pool.spoil(2, offset)
+    with pytest.raises(ChecksumError):
+        writer.free(bps, TXG + 1)
+    with pytest.raises(ChecksumError):
+        writer.write([bytes(65536)] * 2, policy, TXG, lsize=65536, rewrite=bps)
+    assert writer.allocator.live == held
+
+
+def test_what_is_not_freed_here(bench, make):
+    _, writer = open_for_writing(bench, make, "single")
+    bps = writer.write([make.noise(4096)], WritePolicy(FILE), TXG, lsize=4096)
+    bps["prop"] |= np.uint64(1 << 62)
+    with pytest.raises(UnsupportedError):
+        writer.free(bps, TXG)
+    bps["prop"] ^= np.uint64(1 << 62)
+    bps["dva"][0, 0, 0] |= np.uint64(5 << 32)
+    with pytest.raises(UnsupportedError):
+        writer.free(bps, TXG)
+    writer.free(bps[:0], TXG)
+    writer.free(np.zeros(3, blkptr.BLKPTR), TXG)
+    assert len(writer.allocator.live) == 1
 
 
 @pytest.mark.parametrize("room", [0, 4096, 40000, 100000, 135000])
@@ -394,6 +442,44 @@ def test_distributed_spares(bench, make):
     bps = writer.write(blocks, WritePolicy(FILE), TXG, lsize=131072)
     check(pool, bps, blocks)
     assert writer.failed == {4: {TXG}}
+
+
+# ---- with the real allocator -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["single", "raidz1", "mixed"])
+def test_a_pool_filled_to_the_brim(bench, make, shape):
+    """Blocks of many sizes, half of them freed again and again, until there are gangs and at last no room."""
+    tops = shapes(make)[shape]
+    for top in tops:
+        top["metaslab_shift"] = 22
+    pool = bench(*tops)
+    allocator = Allocator(pool.tree)
+    writer = ZioWriter(pool.zio, allocator)
+    rng, live, gangs = np.random.default_rng(1), [], 0
+    policy = WritePolicy(FILE, copies=2, embed=True)
+    with pytest.raises(NoSpaceError):
+        for txg in range(10, 200):
+            blocks = [make.noise(int(rng.integers(1, 1025)) * 512, k + txg) for k in range(8)]
+            for block in blocks:
+                before = allocator.allocated(AllocClass.NORMAL)
+                try:
+                    live.append((block, writer.write([block], policy, txg, lsize=len(block))))
+                except NoSpaceError:
+                    assert allocator.allocated(AllocClass.NORMAL) == before
+                    raise
+                gangs += int(blkptr.is_gang(live[-1][1]).sum())
+            if txg % 5 == 0:
+                rng.shuffle(live)
+                gone, live = live[: len(live) // 4], live[len(live) // 4 :]
+                writer.free(np.concatenate([bp for _, bp in gone]), txg)
+            writer.flush()
+            allocator.take_changes()
+            allocator.sync_done(txg)
+    assert gangs
+    check(pool, np.concatenate([bp for _, bp in live]), [block for block, _ in live])
+    total = sum(int(blkptr.dva_asize(bp).sum()) for _, bp in live)
+    assert total == allocator.allocated(AllocClass.NORMAL)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
