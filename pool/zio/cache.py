@@ -1,7 +1,8 @@
 """A small cache of metadata blocks, least recently used out first.
 
-Two pointers name the same bytes when their first address and their births are equal; blocks are never changed in
-place, so nothing in here grows stale. Encrypted blocks are kept apart by whether, and with which keys, they were read.
+Two pointers name the same bytes when their first address, their births and their checksums are equal. A block that is
+written over within its txg gets another checksum, so nothing in here grows stale. Encrypted blocks are kept apart by
+whether, and with which keys, they were read.
 """
 
 from __future__ import annotations

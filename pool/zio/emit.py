@@ -9,6 +9,7 @@ What a leaf's DTL says does not matter here: it tells what the leaf has missed, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,15 +51,13 @@ def emission(tree: VdevTree, places: Places, psizes: U64, txg: int) -> Emission:
     parts: list[Layout] = []
     picks: list[I64] = []
     tops: list[int] = []
-    for copy in range(places.shape[1]):
-        present = places[:, copy, 2] != 0
-        for top_id in np.unique(places[present, copy, 0]).tolist():
-            _check_top(tree, top_id)
-            tops.append(top_id)
-            index = np.flatnonzero(present & (places[:, copy, 0] == top_id))
-            parts += _distinct(_ways(tree, top_id, places[index, copy, 1], psizes[index], txg), tree.tops[top_id])
-            picks += [index] * (len(parts) - len(picks))
-    return _joined(parts, picks, len(places), sorted(set(tops)))
+    for top_id, rows, copies in _by_top(places):
+        _check_top(tree, top_id)
+        tops.append(top_id)
+        ways = _ways(tree, top_id, places[rows, copies, 1], psizes[rows], txg)
+        parts += _distinct(ways, tree.tops[top_id])
+        picks += [rows] * len(ways)
+    return _joined(parts, picks, len(places), tops)
 
 
 def whole(tree: VdevTree, places: Places, psizes: U64, txg: int, leaves: I64, offsets: U64) -> Bools:
@@ -70,12 +69,9 @@ def whole(tree: VdevTree, places: Places, psizes: U64, txg: int, leaves: I64, of
     """
     result = np.zeros(len(places), bool)
     bad = {(leaf, offset) for leaf, offset in zip(leaves.tolist(), offsets.tolist())}
-    for copy in range(places.shape[1]):
-        present = places[:, copy, 2] != 0
-        for top_id in np.unique(places[present, copy, 0]).tolist():
-            index = np.flatnonzero(present & (places[:, copy, 0] == top_id))
-            for layout in _ways(tree, top_id, places[index, copy, 1], psizes[index], txg):
-                result[index] |= _readable(layout, bad)
+    for top_id, rows, copies in _by_top(places):
+        for layout in _ways(tree, top_id, places[rows, copies, 1], psizes[rows], txg):
+            np.logical_or.at(result, rows, _readable(layout, bad))
     return result
 
 
@@ -94,6 +90,15 @@ def _readable(layout: Layout, bad: set[tuple[int, int]]) -> Bools:
     edges = layout.blocks.astype(np.int64)
     result: Bools = sums[edges[1:]] == sums[edges[:-1]]
     return result
+
+
+def _by_top(places: Places) -> Iterator[tuple[int, I64, I64]]:
+    """Top-level vdev, and of all copies on it the blocks (ascending) and the numbers of the copies."""
+    present = places[:, :, 2] != 0
+    top = places[:, :, 0]
+    for top_id in np.unique(top[present]).tolist():
+        rows, copies = np.nonzero(present & (top == top_id))
+        yield top_id, rows, copies
 
 
 def _check_top(tree: VdevTree, top_id: int) -> None:
@@ -135,11 +140,11 @@ def _distinct(ways: list[Layout], top: Vdev) -> list[Layout]:
 
 
 def _joined(parts: list[Layout], picks: list[I64], count: int, tops: list[int]) -> Emission:
-    if len(parts) == 1 and len(picks[0]) == count:
-        return Emission(parts[0], parts[0].blocks, tops)
     if not parts:
         raise ValueError("blocks without a single address")
-    layout = merge(parts, picks)
-    owner = np.sort(np.concatenate(picks), kind="stable")
+    if len(parts) == 1:
+        layout, owner = parts[0], picks[0]
+    else:
+        layout, owner = merge(parts, picks), np.sort(np.concatenate(picks), kind="stable")
     first = layout.blocks[np.searchsorted(owner, np.arange(count + 1))]
-    return Emission(layout, first.astype(np.uint32), tops)
+    return Emission(layout, first, tops)
