@@ -381,7 +381,7 @@ static int rebuild(work *w, const ub_group *g, uint8_t *data, const uint8_t *hav
         if (is_bad(b, column) && payload(c) != 0)
             missing[nmissing++] = used + i;
     }
-    if (ub_raidz_reconstruct(used + ndata, used, cols, len, missing, nmissing) != 0)
+    if (ub_raidz_reconstruct_kept(used + ndata, used, cols, len, missing, nmissing) != 0)
         return UB_JOB_BAD;
     return UB_JOB_OK;
 }
@@ -459,7 +459,7 @@ static int compare(work *w, const ub_job *job, const job_state *s)
             return -1;
         for (uint32_t i = 0; i < g->nparity; i++)
             fresh[i] = w->parity + (size_t)i * g->height;
-        if (ub_raidz_generate(g->ncols - g->nparity, g->nparity, cols, len, fresh, g->height) != 0)
+        if (ub_raidz_generate_kept(g->ncols - g->nparity, g->nparity, cols, len, fresh, g->height) != 0)
             continue;
         for (uint32_t i = 0; i < g->nparity; i++)
             if (!is_bad(b, g->first + i) && memcmp(fresh[i], had + (size_t)i * g->height, g->height) != 0)

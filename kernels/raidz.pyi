@@ -3,6 +3,9 @@
 The code of OpenZFS's raidz1 to raidz3: GF(2^8) over 0x11d, ``P = sum D_j``, ``Q = sum 2^(n-1-j) D_j``,
 ``R = sum 4^(n-1-j) D_j`` for data columns ``D_0 .. D_(n-1)``, 1 to 252 of them. Columns are buffers of bytes
 of any alignment. All functions release the interpreter lock and may be called from any number of threads.
+
+What is made may be stored past the caches where that is faster, as it is unless the bytes are read soon; with
+``keep=True`` it stays in the caches, for callers who go on to compare, verify or decompress it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +18,7 @@ from . import FamilyInfo
 
 Bytes: TypeAlias = Buffer | NDArray[Any]  # numpy calls its arrays buffers from Python 3.12 on only
 
-def generate(data: Sequence[Bytes], parity: Sequence[Bytes]) -> None:
+def generate(data: Sequence[Bytes], parity: Sequence[Bytes], *, keep: bool = False) -> None:
     """Fill 1 to 3 parity columns (P, Q, R) from the data columns.
 
     The parity columns have one length, the height, which is not 0. A data column may be shorter (zero
@@ -23,7 +26,9 @@ def generate(data: Sequence[Bytes], parity: Sequence[Bytes]) -> None:
     column.
     """
 
-def reconstruct(columns: Sequence[Bytes | None], nparity: int, missing: Iterable[int]) -> None:
+def reconstruct(
+    columns: Sequence[Bytes | None], nparity: int, missing: Iterable[int], *, keep: bool = False
+) -> None:
     """Rebuild the columns numbered in ``missing`` in place from the others.
 
     ``columns`` are the ``nparity`` parity columns, then the data columns; 1 to ``nparity`` of them, of either
@@ -32,10 +37,10 @@ def reconstruct(columns: Sequence[Bytes | None], nparity: int, missing: Iterable
     for too many missing ones, one named twice, or one that does not exist.
     """
 
-def generate_many(data: Bytes, parity: Bytes) -> None:
+def generate_many(data: Bytes, parity: Bytes, *, keep: bool = False) -> None:
     """``generate`` for many stripes: arrays of bytes, stripes x columns x height, C-contiguous."""
 
-def reconstruct_many(columns: Bytes, nparity: int, missing: Iterable[int]) -> None:
+def reconstruct_many(columns: Bytes, nparity: int, missing: Iterable[int], *, keep: bool = False) -> None:
     """``reconstruct`` for many stripes that lack the same columns: one array, stripes x columns x height."""
 
 def implementations() -> tuple[str, ...]:

@@ -24,8 +24,13 @@ cdef extern from "raidz_impl.h" nogil:
         UB_RAIDZ_BAD_MISSING
     int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *length,
                           uint8_t *const *parity, size_t height)
+    int ub_raidz_generate_kept(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *length,
+                               uint8_t *const *parity, size_t height)
     int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *length,
                              const unsigned *missing, size_t nmissing)
+    int ub_raidz_reconstruct_kept(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *length,
+                                  const unsigned *missing, size_t nmissing)
+    void ub_raidz_settle()
     ub_family *ub_raidz_family()
 
 
@@ -114,7 +119,21 @@ cdef int refuse(int error, size_t ndata, size_t nparity) except -1:
     return 0
 
 
-def generate(data, parity):
+cdef int make(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *length,
+              uint8_t *const *parity, size_t height, bint keep) noexcept nogil:
+    if keep:
+        return ub_raidz_generate_kept(ndata, nparity, data, length, parity, height)
+    return ub_raidz_generate(ndata, nparity, data, length, parity, height)
+
+
+cdef int rebuild(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *length, const unsigned *missing,
+                 size_t nmissing, bint keep) noexcept nogil:
+    if keep:
+        return ub_raidz_reconstruct_kept(ncols, nparity, cols, length, missing, nmissing)
+    return ub_raidz_reconstruct(ncols, nparity, cols, length, missing, nmissing)
+
+
+def generate(data, parity, *, bint keep=False):
     cdef size_t ndata = len(data), nparity = len(parity), i
     cdef int error
     if ndata < 1 or ndata > MAX_DATA:
@@ -132,8 +151,10 @@ def generate(data, parity):
             add(&columns, data[i], PyBUF_SIMPLE, "data column", i)
         check_overlaps(&columns)
         with nogil:
-            error = ub_raidz_generate(ndata, nparity, <const uint8_t *const *>&columns.start[nparity],
-                                      &columns.length[nparity], columns.start, columns.length[0])
+            error = make(ndata, nparity, <const uint8_t *const *>&columns.start[nparity], &columns.length[nparity],
+                         columns.start, columns.length[0], keep)
+            if not keep:
+                ub_raidz_settle()
         refuse(error, ndata, nparity)
     finally:
         release(&columns)
@@ -160,7 +181,7 @@ cdef size_t read_missing(object missing, size_t ncols, size_t nparity, unsigned 
     return n
 
 
-def reconstruct(columns, size_t nparity, missing):
+def reconstruct(columns, size_t nparity, missing, *, bint keep=False):
     cdef size_t ncols = len(columns), nmissing, i, m
     cdef unsigned numbers[MAX_PARITY]
     cdef bint lost
@@ -181,7 +202,9 @@ def reconstruct(columns, size_t nparity, missing):
         check_overlaps(&held)
         fill_absent(&held)
         with nogil:
-            error = ub_raidz_reconstruct(ncols, nparity, held.start, held.length, numbers, nmissing)
+            error = rebuild(ncols, nparity, held.start, held.length, numbers, nmissing, keep)
+            if not keep:
+                ub_raidz_settle()
         refuse(error, ncols - nparity, nparity)
     finally:
         release(&held)
@@ -223,7 +246,7 @@ cdef class Stack:
         return a < b + <size_t>other.view.len and b < a + <size_t>self.view.len
 
 
-def generate_many(data, parity):
+def generate_many(data, parity, *, bint keep=False):
     cdef Stack source = Stack(data, False, "data"), target = Stack(parity, True, "parity")
     cdef size_t ndata = source.shape(1), nparity = target.shape(1), height = target.shape(2), i
     cdef const uint8_t *start[MAX_COLUMNS]
@@ -244,13 +267,15 @@ def generate_many(data, parity):
         for i in range(source.shape(0)):
             source.columns(i, <uint8_t **>start)
             target.columns(i, out)
-            error = ub_raidz_generate(ndata, nparity, start, length, out, height)
+            error = make(ndata, nparity, start, length, out, height, keep)
             if error:
                 break
+        if not keep:
+            ub_raidz_settle()
     refuse(error, ndata, nparity)
 
 
-def reconstruct_many(columns, size_t nparity, missing):
+def reconstruct_many(columns, size_t nparity, missing, *, bint keep=False):
     cdef Stack stack = Stack(columns, True, "columns")
     cdef size_t ncols = stack.shape(1), nmissing, i
     cdef uint8_t *start[MAX_COLUMNS]
@@ -264,9 +289,11 @@ def reconstruct_many(columns, size_t nparity, missing):
     with nogil:
         for i in range(stack.shape(0)):
             stack.columns(i, start)
-            error = ub_raidz_reconstruct(ncols, nparity, start, length, numbers, nmissing)
+            error = rebuild(ncols, nparity, start, length, numbers, nmissing, keep)
             if error:
                 break
+        if not keep:
+            ub_raidz_settle()
     refuse(error, ncols - nparity, nparity)
 
 

@@ -4,9 +4,6 @@
 #include "raidz_nibble.h"
 
 typedef __m256i ub_vec;
-typedef struct {
-    __m256i low, high;
-} ub_factor;
 
 #define UB_BYTES 32
 #define UB_REGISTERS 16
@@ -16,7 +13,6 @@ typedef struct {
 #define ub_load(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define ub_store(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define ub_stream(p, v) _mm256_stream_si256((__m256i *)(void *)(p), v)
-#define ub_fence() _mm_sfence()
 #define ub_clock() __rdtsc()
 #define ub_zero() _mm256_setzero_si256()
 #define ub_xor(a, b) _mm256_xor_si256(a, b)
@@ -42,22 +38,14 @@ static inline __m256i ub_horner4(__m256i r, __m256i a)
     return ub_xor(ub_xor3(_mm256_add_epi8(twice, twice), carry2, carry), a);
 }
 
-static inline void ub_factor_set(ub_factor *f, uint8_t c)
-{
-    uint64_t table[4];
-    ub_nibble_tables(c, table);
-    f->low = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)table[1], (long long)table[0]));
-    f->high = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)table[3], (long long)table[2]));
-}
+#define UB_TABLE(p) _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)(const void *)(p)))
 
 static inline __m256i ub_muladd(__m256i acc, __m256i v, const ub_factor *f)
 {
     const __m256i nibble = _mm256_set1_epi8(0x0f);
-    const __m256i low = _mm256_shuffle_epi8(f->low, _mm256_and_si256(v, nibble));
-    const __m256i high = _mm256_shuffle_epi8(f->high, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
-    return ub_xor3(acc, low, high);
+    const __m256i low = _mm256_shuffle_epi8(UB_TABLE(*f), _mm256_and_si256(v, nibble));
+    const __m256i high = _mm256_shuffle_epi8(UB_TABLE(*f + 2), _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+    return ub_xor(acc, ub_xor(low, high));
 }
-
-#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

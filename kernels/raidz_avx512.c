@@ -4,19 +4,16 @@
 #include "raidz_nibble.h"
 
 typedef __m512i ub_vec;
-typedef struct {
-    __m512i low, high;
-} ub_factor;
 
 #define UB_BYTES 64
 #define UB_REGISTERS 32
+#define UB_PREFETCHES 1
 #define UB_KERNEL ub_raidz_avx512
 #define UB_KERNEL_NAME "avx512"
 
 #define ub_load(p) _mm512_loadu_si512(p)
 #define ub_store(p, v) _mm512_storeu_si512(p, v)
 #define ub_stream(p, v) _mm512_stream_si512((__m512i *)(void *)(p), v)
-#define ub_fence() _mm_sfence()
 #define ub_clock() __rdtsc()
 #define ub_zero() _mm512_setzero_si512()
 #define ub_xor(a, b) _mm512_xor_si512(a, b)
@@ -42,22 +39,14 @@ static inline __m512i ub_horner4(__m512i r, __m512i a)
     return ub_xor(ub_xor3(_mm512_add_epi8(twice, twice), carry2, carry), a);
 }
 
-static inline void ub_factor_set(ub_factor *f, uint8_t c)
-{
-    uint64_t table[4];
-    ub_nibble_tables(c, table);
-    f->low = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)table[1], (long long)table[0]));
-    f->high = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)table[3], (long long)table[2]));
-}
+#define UB_TABLE(p) _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)(p)))
 
 static inline __m512i ub_muladd(__m512i acc, __m512i v, const ub_factor *f)
 {
     const __m512i nibble = _mm512_set1_epi8(0x0f);
-    const __m512i low = _mm512_shuffle_epi8(f->low, _mm512_and_si512(v, nibble));
-    const __m512i high = _mm512_shuffle_epi8(f->high, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble));
+    const __m512i low = _mm512_shuffle_epi8(UB_TABLE(*f), _mm512_and_si512(v, nibble));
+    const __m512i high = _mm512_shuffle_epi8(UB_TABLE(*f + 2), _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble));
     return ub_xor3(acc, low, high);
 }
-
-#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

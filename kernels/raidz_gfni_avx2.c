@@ -9,13 +9,13 @@ typedef __m256i ub_factor;
 #define UB_BYTES 32
 #define UB_REGISTERS 16
 #define UB_PAIRS 1
+#define UB_PREFETCHES 1
 #define UB_KERNEL ub_raidz_gfni_avx2
 #define UB_KERNEL_NAME "gfni_avx2"
 
 #define ub_load(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define ub_store(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define ub_stream(p, v) _mm256_stream_si256((__m256i *)(void *)(p), v)
-#define ub_fence() _mm_sfence()
 #define ub_clock() __rdtsc()
 #define ub_zero() _mm256_setzero_si256()
 #define ub_xor(a, b) _mm256_xor_si256(a, b)

@@ -9,13 +9,13 @@ typedef __m512i ub_factor;
 #define UB_BYTES 64
 #define UB_REGISTERS 32
 #define UB_PAIRS 1
+#define UB_PREFETCHES 1
 #define UB_KERNEL ub_raidz_gfni_avx512
 #define UB_KERNEL_NAME "gfni_avx512"
 
 #define ub_load(p) _mm512_loadu_si512(p)
 #define ub_store(p, v) _mm512_storeu_si512(p, v)
 #define ub_stream(p, v) _mm512_stream_si512((__m512i *)(void *)(p), v)
-#define ub_fence() _mm_sfence()
 #define ub_clock() __rdtsc()
 #define ub_zero() _mm512_setzero_si512()
 #define ub_xor(a, b) _mm512_xor_si512(a, b)

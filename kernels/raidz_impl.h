@@ -6,7 +6,8 @@
  * A data column shorter than the parity counts as padded with zeros; its tail is known to be zero and is
  * never an unknown.
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel (choice.h). All functions may be called from any thread at any time. Buffers need no alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel (choice.h). All functions may
+ * be called from any thread at any time. Buffers need no alignment.
  */
 #ifndef UB_RAIDZ_IMPL_H
 #define UB_RAIDZ_IMPL_H
@@ -31,15 +32,26 @@ enum {
 };
 
 /* Fills `nparity` parity columns of `height` bytes from `ndata` data columns of `len[j]` bytes (0 .. height;
- * a column of zero bytes may have no address). Outputs overlap nothing. */
+ * a column of zero bytes may have no address). Outputs overlap nothing.
+ *
+ * Results may be stored past the caches, which is fastest where they are not read soon. Such stores are not ordered
+ * with later ones: before another thread is told of the results by less than a lock, ub_raidz_settle. The functions
+ * that end in _kept never do that: for callers who go on to compare, verify or decompress. */
 int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
                       uint8_t *const *parity, size_t height);
+int ub_raidz_generate_kept(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
+                           uint8_t *const *parity, size_t height);
 
 /* Rebuilds the columns named in `missing` in place from the others. Columns are parity first (P, Q, R), then
  * data; all parity columns, missing or not, have the same length, the height. Missing columns are not read;
  * one whose address is NULL is not rebuilt either (it is unavailable, and nobody wants it). */
 int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
                          const unsigned *missing, size_t nmissing);
+int ub_raidz_reconstruct_kept(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
+                              const unsigned *missing, size_t nmissing);
+
+/* Orders the stores of this thread: whoever sees what it stores from now on sees all results. */
+void ub_raidz_settle(void);
 
 /* --- choice of a kernel --------------------------------------------------------------------------------- */
 
@@ -76,13 +88,32 @@ typedef struct {
     uint8_t coef[UB_RAIDZ_MAX_ROWS][UB_RAIDZ_MAX_COLUMNS];
 } ub_raidz_plan;
 
+/* The other way to rebuild: sums over the known data as in generation, then a small matrix.
+ *     sum i = sum over columns of g_i^(columns behind it) * column, + the stored parity i, for the parities i in kinds
+ *     target k = sum over i of coef[k][i] * sum i             for k < rows
+ *     last target (if fold) = sum 0 + targets rows-nchain .. rows-1
+ * It costs less where there are many columns and multiplying by 2 is cheaper than by any constant. */
+typedef struct {
+    unsigned kinds; /* bits P 1, Q 2, R 4 */
+    size_t n;       /* columns of data from the first known one; one whose address is NULL counts as zeros */
+    size_t rows;
+    int fold;
+    size_t nchain;
+    uint8_t coef[UB_RAIDZ_MAX_ROWS][UB_RAIDZ_MAX_PARITY];
+} ub_raidz_sums;
+
 typedef struct {
     const char *name;
-    size_t step; /* bytes; both functions take lengths that are multiples of it, and not 0 */
-    /* parity 0 .. nparity-1 of the columns src[0 .. n-1]; n >= 1 */
-    void (*generate)(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length);
+    size_t step; /* bytes; the functions take lengths that are multiples of it, and not 0 */
+    /* parity 0 .. nparity-1 of the columns src[0 .. n-1]; n >= 1. `keep`: results are read soon */
+    void (*generate)(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length,
+                     int keep);
     /* the plan, with one source at least and one target at least */
-    void (*combine)(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length);
+    void (*combine)(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length,
+                    int keep);
+    /* the plan; src[0] is known; stored[i] is parity i, or NULL. NULL: `combine` is always better */
+    void (*rebuild)(const ub_raidz_sums *plan, const uint8_t *const *src, const uint8_t *const *stored,
+                    uint8_t *const *dst, size_t length, int keep);
 } ub_raidz_kernel;
 
 extern const ub_raidz_kernel ub_raidz_scalar;
@@ -96,10 +127,17 @@ extern const ub_raidz_kernel ub_raidz_neon;
 /* The kernel in use (raidz_dispatch.c). */
 const ub_raidz_kernel *ub_raidz_kernel_in_use(void);
 
-/* raidz_matrix.c: the plan that rebuilds the unknown ones among n data columns and p parities.
- * `lost[c]` says what column c (parity first) is; a data column with len[j] <= at has ended, is zero, neither
- * source nor target. `sources` and `targets` receive column numbers. At most p columns are lost. */
-void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
-                    ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets);
+/* How the lost columns follow from others (raidz_matrix.c). `lost[c]` says what column c (parity first) is; a data
+ * column with len[j] <= at has ended, is zero, neither source nor target. At most p columns are lost. */
+typedef struct {
+    size_t unknown;                          /* how many data columns are unknown, wanted or not */
+    uint8_t sources[UB_RAIDZ_MAX_COLUMNS];   /* column numbers: known data, then the parities used */
+    uint8_t targets[UB_RAIDZ_MAX_PARITY];    /* column numbers, in the order of the plan */
+    uint8_t weight[UB_RAIDZ_MAX_ROWS][UB_RAIDZ_MAX_PARITY]; /* target k: the equations of which it is the sum */
+    ub_raidz_plan plan;                      /* its coefficients are filled in by ub_raidz_coefficients */
+} ub_raidz_solution;
+
+void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at, ub_raidz_solution *s);
+void ub_raidz_coefficients(size_t n, size_t p, ub_raidz_solution *s);
 
 #endif

@@ -113,10 +113,11 @@ static void fill_row(size_t n, size_t p, const uint8_t w[UB_RAIDZ_MAX_PARITY], c
     }
 }
 
-/* Sorts the columns into unknown data X, parities to use U, sources and targets. Returns the size of X. */
-static size_t arrange(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
-                      ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets, size_t *x, size_t *u)
+/* Sorts the columns into unknown data X, parities to use U, sources and targets. */
+static void arrange(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at, ub_raidz_solution *s,
+                    size_t *x, size_t *u)
 {
+    ub_raidz_plan *const plan = &s->plan;
     size_t k = 0, used = 0, nsrc = 0, ntargets = 0, unwanted = lost[0] == UB_RAIDZ_UNWANTED;
     for (size_t j = 0; j < n; j++) {
         if (len[j] <= at)
@@ -124,24 +125,24 @@ static size_t arrange(size_t n, size_t p, const uint8_t *lost, const size_t *len
         if (lost[p + j])
             x[k++] = j;
         else
-            sources[nsrc++] = (uint8_t)(p + j);
+            s->sources[nsrc++] = (uint8_t)(p + j);
     }
     plan->nxor = nsrc + (lost[0] == 0);
     for (size_t i = 0; i < p && used < k; i++)
         if (!lost[i])
-            sources[nsrc++] = (uint8_t)(u[used++] = i);
+            s->sources[nsrc++] = (uint8_t)(u[used++] = i);
     plan->nsrc = nsrc;
     for (size_t i = 1; i < p; i++)
         if (lost[i] == UB_RAIDZ_LOST)
-            targets[ntargets++] = (uint8_t)i;
+            s->targets[ntargets++] = (uint8_t)i;
     for (size_t i = 0; i < k; i++) {
         if (lost[p + x[i]] == UB_RAIDZ_LOST)
-            targets[ntargets++] = (uint8_t)(p + x[i]);
+            s->targets[ntargets++] = (uint8_t)(p + x[i]);
         else
             unwanted++;
     }
     if (lost[0] == UB_RAIDZ_LOST)
-        targets[ntargets++] = 0;
+        s->targets[ntargets++] = 0;
 
     /* The last unknown of the equation of P comes by addition, provided that all others are worked out. */
     plan->fold = unwanted == 0 && (lost[0] || k > 0);
@@ -149,7 +150,7 @@ static size_t arrange(size_t n, size_t p, const uint8_t *lost, const size_t *len
     plan->nchain = lost[0] ? k : k > 0 ? k - 1 : 0;
     if (!plan->fold)
         plan->nxor = plan->nchain = 0;
-    return k;
+    s->unknown = k;
 }
 
 /* The weights of the equations whose sum is the target. */
@@ -167,21 +168,23 @@ static void weigh_equations(size_t target, size_t n, size_t p, size_t k, const s
         w[target] = 1;
 }
 
-void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at,
-                    ub_raidz_plan *plan, uint8_t *sources, uint8_t *targets)
+void ub_raidz_solve(size_t n, size_t p, const uint8_t *lost, const size_t *len, size_t at, ub_raidz_solution *s)
 {
     size_t x[UB_RAIDZ_MAX_PARITY] = {0}, u[UB_RAIDZ_MAX_PARITY] = {0};
-    const size_t k = arrange(n, p, lost, len, at, plan, sources, targets, x, u);
-    if (plan->rows == 0)
+    arrange(n, p, lost, len, at, s, x, u);
+    if (s->plan.rows == 0)
         return;
     square a, b;
-    for (size_t i = 0; i < k; i++)
-        for (size_t c = 0; c < k; c++)
+    for (size_t i = 0; i < s->unknown; i++)
+        for (size_t c = 0; c < s->unknown; c++)
             a[i][c] = coefficient(u[i], n - 1 - x[c]);
-    invert(k, a, b);
-    for (size_t row = 0; row < plan->rows; row++) {
-        uint8_t w[UB_RAIDZ_MAX_PARITY];
-        weigh_equations(targets[row], n, p, k, x, u, b, w);
-        fill_row(n, p, w, sources, plan->nsrc, plan->coef[row]);
-    }
+    invert(s->unknown, a, b);
+    for (size_t row = 0; row < s->plan.rows; row++)
+        weigh_equations(s->targets[row], n, p, s->unknown, x, u, b, s->weight[row]);
+}
+
+void ub_raidz_coefficients(size_t n, size_t p, ub_raidz_solution *s)
+{
+    for (size_t row = 0; row < s->plan.rows; row++)
+        fill_row(n, p, s->weight[row], s->sources, s->plan.nsrc, s->plan.coef[row]);
 }

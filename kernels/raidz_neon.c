@@ -4,9 +4,6 @@
 #include "raidz_nibble.h"
 
 typedef uint8x16_t ub_vec;
-typedef struct {
-    uint8x16_t low, high;
-} ub_factor;
 
 #define UB_BYTES 16
 #define UB_REGISTERS 32
@@ -32,21 +29,13 @@ static inline uint8x16_t ub_horner4(uint8x16_t r, uint8x16_t a)
     return ub_xor3(vshlq_n_u8(r, 2), vqtbl1q_u8(carries, vshrq_n_u8(r, 6)), a);
 }
 
-static inline void ub_factor_set(ub_factor *f, uint8_t c)
-{
-    uint64_t table[4];
-    ub_nibble_tables(c, table);
-    f->low = vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(table[0]), vcreate_u64(table[1])));
-    f->high = vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(table[2]), vcreate_u64(table[3])));
-}
+#define UB_TABLE(p) vreinterpretq_u8_u64(vld1q_u64(p))
 
 static inline uint8x16_t ub_muladd(uint8x16_t acc, uint8x16_t v, const ub_factor *f)
 {
-    const uint8x16_t low = vqtbl1q_u8(f->low, vandq_u8(v, vdupq_n_u8(0x0f)));
-    const uint8x16_t high = vqtbl1q_u8(f->high, vshrq_n_u8(v, 4));
-    return ub_xor3(acc, low, high);
+    const uint8x16_t low = vqtbl1q_u8(UB_TABLE(*f), vandq_u8(v, vdupq_n_u8(0x0f)));
+    const uint8x16_t high = vqtbl1q_u8(UB_TABLE(*f + 2), vshrq_n_u8(v, 4));
+    return ub_xor(acc, ub_xor(low, high));
 }
-
-#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

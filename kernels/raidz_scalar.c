@@ -42,8 +42,10 @@ static inline const void *take(const uint8_t *p, size_t bytes, tile spare)
     return memcpy(spare, p, bytes);
 }
 
-static void generate(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length)
+static void generate(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length,
+                     int keep)
 {
+    (void)keep;
     for (size_t at = 0; at < length; at += sizeof(tile)) {
         const size_t bytes = length - at < sizeof(tile) ? length - at : sizeof(tile);
         tile sum[UB_RAIDZ_MAX_PARITY] = {{0}}, spare;
@@ -68,10 +70,11 @@ static inline void add_by_bits(tile bit[8], const void *x, uint8_t coefficient)
             horner(bit[b], x, 0);
 }
 
-static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length)
+static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_t *const *dst, size_t length,
+                    int keep)
 {
     if (plan->rows == 0) {
-        generate(plan->nsrc, 1, src, dst, length);
+        generate(plan->nsrc, 1, src, dst, length, keep);
         return;
     }
     for (size_t at = 0; at < length; at += sizeof(tile)) {
@@ -97,4 +100,4 @@ static void combine(const ub_raidz_plan *plan, const uint8_t *const *src, uint8_
     }
 }
 
-const ub_raidz_kernel ub_raidz_scalar = {"scalar", 1, generate, combine};
+const ub_raidz_kernel ub_raidz_scalar = {"scalar", 1, generate, combine, NULL};

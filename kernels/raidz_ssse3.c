@@ -4,9 +4,6 @@
 #include "raidz_nibble.h"
 
 typedef __m128i ub_vec;
-typedef struct {
-    __m128i low, high;
-} ub_factor;
 
 #define UB_BYTES 16
 #define UB_REGISTERS 16
@@ -16,7 +13,6 @@ typedef struct {
 #define ub_load(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
 #define ub_store(p, v) _mm_storeu_si128((__m128i *)(void *)(p), v)
 #define ub_stream(p, v) _mm_stream_si128((__m128i *)(void *)(p), v)
-#define ub_fence() _mm_sfence()
 #define ub_clock() __rdtsc()
 #define ub_zero() _mm_setzero_si128()
 #define ub_xor(a, b) _mm_xor_si128(a, b)
@@ -42,22 +38,14 @@ static inline __m128i ub_horner4(__m128i r, __m128i a)
     return ub_xor(ub_xor3(_mm_add_epi8(twice, twice), carry2, carry), a);
 }
 
-static inline void ub_factor_set(ub_factor *f, uint8_t c)
-{
-    uint64_t table[4];
-    ub_nibble_tables(c, table);
-    f->low = _mm_set_epi64x((long long)table[1], (long long)table[0]);
-    f->high = _mm_set_epi64x((long long)table[3], (long long)table[2]);
-}
+#define UB_TABLE(p) _mm_load_si128((const __m128i *)(const void *)(p))
 
 static inline __m128i ub_muladd(__m128i acc, __m128i v, const ub_factor *f)
 {
     const __m128i nibble = _mm_set1_epi8(0x0f);
-    const __m128i low = _mm_shuffle_epi8(f->low, _mm_and_si128(v, nibble));
-    const __m128i high = _mm_shuffle_epi8(f->high, _mm_and_si128(_mm_srli_epi16(v, 4), nibble));
-    return ub_xor3(acc, low, high);
+    const __m128i low = _mm_shuffle_epi8(UB_TABLE(*f), _mm_and_si128(v, nibble));
+    const __m128i high = _mm_shuffle_epi8(UB_TABLE(*f + 2), _mm_and_si128(_mm_srli_epi16(v, 4), nibble));
+    return ub_xor(acc, ub_xor(low, high));
 }
-
-#define ub_muladd2(acc, v, f, w, h) ub_muladd(ub_muladd(acc, v, f), w, h)
 
 #include "raidz_template.h"

@@ -3,13 +3,29 @@
  * Between two column ends the set of columns that hold anything is constant. OpenZFS's stripes have at most
  * two such pieces, the second one sector high; any other set of lengths works too.
  */
+#include <stdatomic.h>
 #include <string.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #include "raidz_impl.h"
 
 /* Stands for a column that has ended, in generation; pieces with such columns are cut to this length. */
 #define ZEROS 4096
 static const uint8_t zeros[ZEROS];
+
+/* Sums of R cost as much as a combination does, so that these are used for parity only. */
+#define SUM_OF_R 4
+
+void ub_raidz_settle(void)
+{
+#if defined(__SSE__)
+    _mm_sfence(); /* the stores it is for are not ordered by the fences of C */
+#else
+    atomic_thread_fence(memory_order_release);
+#endif
+}
 
 /* The next column end behind `at`. */
 static size_t next_end(size_t n, const size_t *len, size_t at, size_t height)
@@ -42,11 +58,11 @@ static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t h
 /* --- generation ----------------------------------------------------------------------------------------- */
 
 static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *src,
-                           uint8_t *const *dst, size_t length)
+                           uint8_t *const *dst, size_t length, int keep)
 {
     const size_t body = length - length % kernel->step;
     if (body > 0)
-        kernel->generate(n, p, src, dst, body);
+        kernel->generate(n, p, src, dst, body, keep);
     if (body == length)
         return;
     const uint8_t *tail_src[UB_RAIDZ_MAX_DATA];
@@ -55,13 +71,13 @@ static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, co
         tail_src[j] = src[j] + body;
     for (size_t i = 0; i < p; i++)
         tail_dst[i] = dst[i] + body;
-    ub_raidz_scalar.generate(n, p, tail_src, tail_dst, length - body);
+    ub_raidz_scalar.generate(n, p, tail_src, tail_dst, length - body, keep);
 }
 
 /* A piece at `at` where some columns have ended. Leading ones drop out of Horner's scheme, others count as
  * zeros. */
 static size_t generate_ragged(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *data,
-                              const size_t *len, uint8_t *const *parity, size_t at, size_t length)
+                              const size_t *len, uint8_t *const *parity, size_t at, size_t length, int keep)
 {
     const uint8_t *src[UB_RAIDZ_MAX_DATA];
     uint8_t *dst[UB_RAIDZ_MAX_PARITY];
@@ -79,12 +95,12 @@ static size_t generate_ragged(const ub_raidz_kernel *kernel, size_t n, size_t p,
         src[j] = len[j] > at ? data[j] + at : zeros;
     for (size_t i = 0; i < p; i++)
         dst[i] = parity[i] + at;
-    generate_piece(kernel, n - first, p, src + first, dst, length);
+    generate_piece(kernel, n - first, p, src + first, dst, length, keep);
     return length;
 }
 
-int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
-                      uint8_t *const *parity, size_t height)
+static int generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
+                    uint8_t *const *parity, size_t height, int keep)
 {
     size_t full;
     const int bad = check_shape(ndata, nparity, len, height, &full);
@@ -92,54 +108,116 @@ int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, 
         return bad;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();
     if (full > 0)
-        generate_piece(kernel, ndata, nparity, data, parity, full);
+        generate_piece(kernel, ndata, nparity, data, parity, full, keep);
     for (size_t at = full; at < height;) {
         const size_t end = next_end(ndata, len, at, height);
         while (at < end)
-            at += generate_ragged(kernel, ndata, nparity, data, len, parity, at, end - at);
+            at += generate_ragged(kernel, ndata, nparity, data, len, parity, at, end - at, keep);
     }
     return UB_RAIDZ_OK;
 }
 
+int ub_raidz_generate(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
+                      uint8_t *const *parity, size_t height)
+{
+    return generate(ndata, nparity, data, len, parity, height, 0);
+}
+
+int ub_raidz_generate_kept(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
+                           uint8_t *const *parity, size_t height)
+{
+    return generate(ndata, nparity, data, len, parity, height, 1);
+}
+
 /* --- reconstruction ------------------------------------------------------------------------------------- */
 
-static void combine_piece(const ub_raidz_kernel *kernel, const ub_raidz_plan *plan, const uint8_t *const *src,
-                          uint8_t *const *dst, size_t length)
+/* A reconstruction between two column ends: what there is, and what is known of it. */
+typedef struct {
+    size_t n, p;
+    uint8_t *const *cols;
+    const size_t *len;
+    uint8_t lost[UB_RAIDZ_MAX_COLUMNS];
+    int keep;
+} stripe;
+
+/* Bytes at .. at+length-1 of the targets, as a combination of the sources. */
+static void combine_piece(const ub_raidz_kernel *kernel, const stripe *s, ub_raidz_solution *how, size_t at,
+                          size_t length)
 {
-    const size_t body = length - length % kernel->step;
-    if (body > 0)
-        kernel->combine(plan, src, dst, body);
-    if (body == length)
-        return;
-    const uint8_t *tail_src[UB_RAIDZ_MAX_COLUMNS];
-    uint8_t *tail_dst[UB_RAIDZ_MAX_PARITY];
-    for (size_t s = 0; s < plan->nsrc; s++)
-        tail_src[s] = src[s] + body;
-    for (size_t k = 0; k < plan->rows + (size_t)plan->fold; k++)
-        tail_dst[k] = dst[k] + body;
-    ub_raidz_scalar.combine(plan, tail_src, tail_dst, length - body);
+    const uint8_t *src[UB_RAIDZ_MAX_COLUMNS];
+    uint8_t *dst[UB_RAIDZ_MAX_PARITY];
+    ub_raidz_coefficients(s->n, s->p, how);
+    for (size_t k = 0; k < how->plan.rows + (size_t)how->plan.fold; k++)
+        dst[k] = s->cols[how->targets[k]] + at;
+    for (size_t i = 0; i < how->plan.nsrc; i++)
+        src[i] = s->cols[how->sources[i]] + at;
+    kernel->combine(&how->plan, src, dst, length, s->keep);
+}
+
+/* The same by sums over the columns from the first known one. */
+static void sum_piece(const ub_raidz_kernel *kernel, const stripe *s, const ub_raidz_solution *how, unsigned kinds,
+                      size_t at, size_t length)
+{
+    const size_t first = how->sources[0] - s->p;
+    const uint8_t *src[UB_RAIDZ_MAX_DATA], *stored[UB_RAIDZ_MAX_PARITY] = {NULL};
+    uint8_t *dst[UB_RAIDZ_MAX_PARITY];
+    ub_raidz_sums plan = {kinds, s->n - first, how->plan.rows, how->plan.fold, how->plan.nchain, {{0}}};
+    memcpy(plan.coef, how->weight, sizeof how->weight[0] * plan.rows);
+    for (size_t k = 0; k < plan.rows + (size_t)plan.fold; k++)
+        dst[k] = s->cols[how->targets[k]] + at;
+    for (size_t i = 0; i < s->p; i++)
+        if ((kinds >> i & 1) && !s->lost[i])
+            stored[i] = s->cols[i] + at;
+    for (size_t j = first; j < s->n; j++)
+        src[j - first] = s->lost[s->p + j] || s->len[s->p + j] <= at ? NULL : s->cols[s->p + j] + at;
+    kernel->rebuild(&plan, src, stored, dst, length, s->keep);
+}
+
+/* Are the first parities lost and nothing else? Then it is generation, as far as all columns reach. */
+static int generate_lost(const ub_raidz_kernel *kernel, const stripe *s, size_t nmissing, size_t full)
+{
+    const uint8_t *data[UB_RAIDZ_MAX_DATA];
+    for (size_t c = 0; c < nmissing; c++)
+        if (s->lost[c] != UB_RAIDZ_LOST || c >= s->p)
+            return 0;
+    for (size_t j = 0; j < s->n; j++)
+        data[j] = s->cols[s->p + j];
+    if (full > 0)
+        generate_piece(kernel, s->n, nmissing, data, s->cols, full, s->keep);
+    return 1;
+}
+
+/* The parities whose sums the targets are made of. */
+static unsigned kinds_of(const ub_raidz_solution *how)
+{
+    unsigned kinds = how->plan.fold != 0;
+    for (size_t k = 0; k < how->plan.rows; k++)
+        for (unsigned i = 0; i < UB_RAIDZ_MAX_PARITY; i++)
+            if (how->weight[k][i])
+                kinds |= 1u << i;
+    return kinds;
 }
 
 /* Rebuilds bytes at .. end-1 of the lost columns, between two column ends. */
-static void reconstruct_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, uint8_t *const *cols,
-                              const size_t *len, const uint8_t *lost, size_t at, size_t end)
+static void reconstruct_piece(const ub_raidz_kernel *kernel, const stripe *s, size_t at, size_t end)
 {
-    ub_raidz_plan plan;
-    uint8_t sources[UB_RAIDZ_MAX_COLUMNS], targets[UB_RAIDZ_MAX_PARITY];
-    const uint8_t *src[UB_RAIDZ_MAX_COLUMNS];
-    uint8_t *dst[UB_RAIDZ_MAX_PARITY];
-
-    ub_raidz_solve(n, p, lost, len + p, at, &plan, sources, targets);
-    const size_t ntargets = plan.rows + (size_t)plan.fold;
-    for (size_t k = 0; k < ntargets; k++)
-        dst[k] = cols[targets[k]] + at;
-    for (size_t s = 0; s < plan.nsrc; s++)
-        src[s] = cols[sources[s]] + at;
-    if (plan.nsrc > 0 && ntargets > 0)
-        combine_piece(kernel, &plan, src, dst, end - at);
-    else
+    ub_raidz_solution how;
+    ub_raidz_solve(s->n, s->p, s->lost, s->len + s->p, at, &how);
+    const size_t ntargets = how.plan.rows + (size_t)how.plan.fold;
+    if (how.plan.nsrc == 0 || ntargets == 0) {
         for (size_t k = 0; k < ntargets; k++)
-            memset(dst[k], 0, end - at);
+            memset(s->cols[how.targets[k]] + at, 0, end - at);
+        return;
+    }
+    const size_t body = (end - at) / kernel->step * kernel->step;
+    const unsigned kinds = kinds_of(&how);
+    const int by_sums = kernel->rebuild != NULL && how.sources[0] >= s->p && (how.unknown == 0 || kinds < SUM_OF_R);
+    if (body > 0 && by_sums)
+        sum_piece(kernel, s, &how, kinds, at, body);
+    else if (body > 0)
+        combine_piece(kernel, s, &how, at, body);
+    if (at + body < end)
+        combine_piece(&ub_raidz_scalar, s, &how, at + body, end - at - body);
 }
 
 /* Marks the missing columns in `lost`. */
@@ -158,10 +236,10 @@ static int check_missing(size_t ncols, size_t nparity, uint8_t *const *cols, con
     return UB_RAIDZ_OK;
 }
 
-int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
-                         const unsigned *missing, size_t nmissing)
+static int reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
+                       const unsigned *missing, size_t nmissing, int keep)
 {
-    uint8_t lost[UB_RAIDZ_MAX_COLUMNS];
+    stripe s;
     size_t full;
     if (nparity < 1 || nparity > UB_RAIDZ_MAX_PARITY)
         return UB_RAIDZ_BAD_PARITY;
@@ -173,13 +251,27 @@ int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, con
         if (len[i] != height)
             bad = UB_RAIDZ_BAD_HEIGHT;
     if (!bad)
-        bad = check_missing(ncols, nparity, cols, missing, nmissing, lost);
+        bad = check_missing(ncols, nparity, cols, missing, nmissing, s.lost);
     if (bad)
         return bad;
+    s.n = ndata, s.p = nparity, s.cols = cols, s.len = len, s.keep = keep;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();
-    for (size_t at = 0, end; at < height; at = end) {
+    const size_t done = generate_lost(kernel, &s, nmissing, full) ? full : 0;
+    for (size_t at = done, end; at < height; at = end) {
         end = at < full ? full : next_end(ndata, len + nparity, at, height);
-        reconstruct_piece(kernel, ndata, nparity, cols, len, lost, at, end);
+        reconstruct_piece(kernel, &s, at, end);
     }
     return UB_RAIDZ_OK;
+}
+
+int ub_raidz_reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
+                         const unsigned *missing, size_t nmissing)
+{
+    return reconstruct(ncols, nparity, cols, len, missing, nmissing, 0);
+}
+
+int ub_raidz_reconstruct_kept(size_t ncols, size_t nparity, uint8_t *const *cols, const size_t *len,
+                              const unsigned *missing, size_t nmissing)
+{
+    return reconstruct(ncols, nparity, cols, len, missing, nmissing, 1);
 }

@@ -206,7 +206,7 @@ def _rebuild(group: _Group, bad: list[int]) -> list[Column]:
     columns: list[Column] = list(group.columns)
     for k in bad:
         columns[k] = bytearray(group.lengths[k])
-    raidz.reconstruct([column for column in columns if column is not None], group.nparity, bad)
+    raidz.reconstruct([column for column in columns if column is not None], group.nparity, bad, keep=True)
     return columns
 
 
@@ -236,7 +236,7 @@ def differences(groups: list[_Group], data: memoryview) -> list[int]:
             want.append(data[group.where[k] : group.where[k] + group.lengths[k]])
         parity = [bytearray(group.lengths[k]) for k in range(group.nparity)]
         if parity:
-            raidz.generate(want, parity)
+            raidz.generate(want, parity, keep=True)
         for k, good in enumerate([*parity, *want]):
             column = group.columns[k]
             # Without parity, what follows the block in its last sector has no meaning.

@@ -46,7 +46,7 @@ def wrong_sectors(tree: VdevTree, layout: Layout, data: memoryview | bytes) -> I
         parity = [bytearray(height) for _ in range(nparity)]
         if nparity:
             want = [part.ljust(column[4], b"\0") for part, column in zip(want, columns[nparity:])]
-            raidz.generate(want, parity)
+            raidz.generate(want, parity, keep=True)
         for number, right in enumerate([*parity, *want], first):
             leaf, _, offset, _, length, stored = columns[number - first]
             if leaf < 0 or not stored:
