@@ -259,7 +259,8 @@ UB_INLINE void ub_combine_rows(const ub_raidz_plan *plan, const uint8_t *const *
                                size_t length, int keep, const int rows, const int fold)
 {
     ub_factor factors[UB_RAIDZ_MAX_COLUMNS * UB_RAIDZ_MAX_ROWS];
-    ub_ask_first(plan->nsrc, src, length);
+    if (UB_PREFETCHES)
+        ub_ask_first(plan->nsrc, src, length);
     for (size_t s = 0; s < plan->nsrc; s++)
         for (int k = 0; k < rows; k++)
             ub_factor_set(&factors[s * (size_t)rows + (size_t)k], plan->coef[k][s]);
