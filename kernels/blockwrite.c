@@ -253,7 +253,7 @@ static int list_group(work *w, const ub_job *job, const ub_group *g, uint8_t **r
         *room += g->height;
         list_write(w, &o->columns[g->first + i], g->first + i, made[i], g->height);
     }
-    return ub_raidz_generate(ndata, g->nparity, data, length, made, g->height) == UB_RAIDZ_OK ? 0 : -1;
+    return ub_raidz_generate_kept(ndata, g->nparity, data, length, made, g->height) == UB_RAIDZ_OK ? 0 : -1;
 }
 
 /* Checksum, parity and list of one block that has been checked: its status. */

@@ -63,6 +63,7 @@ int ub_generate_fletcher4(size_t ndata, size_t nparity, const uint8_t *const *da
             if (left[j] != 0)
                 ub_fletcher4_update(column[j], from[j], left[j], byteswap);
     }
+    ub_raidz_settle();
     memset(sums, 0, 4 * sizeof sums[0]);
     for (size_t j = 0; j < ndata; j++)
         ub_fletcher4_combine(sums, column[j], len[j] / 4, sums);
