@@ -235,7 +235,7 @@ class MutableZap(Zap):
 
     def _dirty(self, blkid: int, *, whole: bool = False) -> memoryview:
         """A block, to be changed in the open transaction."""
-        return self._keep(blkid, memoryview(self.dnode.dirty_block(blkid, whole=whole)))
+        return self._keep(blkid, self.dnode.dirty_block(blkid, whole=whole).data)
 
     def _pointers(self, index: int) -> tuple[int, NDArray[np.uint64]]:
         header, size = self._fat, self.dnode.datablksz
