@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from ..ondisk.dmutypes import METADATA, ObjectType
 from .bpobj import Bpobj
 
 if TYPE_CHECKING:
-    MutableDnode = Any
-    MutableObjset = Any
+    from .mutable import MutableDnode
+    from .mutableobjset import MutableObjset
 
 BLOCK_SIZE = 128 << 10
 #: Pointers read at a time when they are taken back.

@@ -41,8 +41,8 @@ from .zap import Key, Zap, hash_key
 from .zapleaf import Entry, LeafBlock, chunks_for
 
 if TYPE_CHECKING:
-    MutableDnode = Any
-    MutableObjset = Any
+    from .mutable import MutableDnode
+    from .mutableobjset import MutableObjset
 
 #: So many bytes that nobody can foretell (``Env.random_bytes``).
 RandomBytes = Callable[[int], bytes]

@@ -28,8 +28,8 @@ from ..ondisk.sa import Attribute
 from .sa import SaTable
 
 if TYPE_CHECKING:
-    MutableDnode = Any
-    MutableObjset = Any
+    from ..dmu.mutable import MutableDnode
+    from ..dmu.mutableobjset import MutableObjset
 
 #: The first attributes of every file.
 FIXED = ("ZPL_MODE", "ZPL_SIZE", "ZPL_GEN", "ZPL_UID", "ZPL_GID", "ZPL_PARENT", "ZPL_FLAGS")
