@@ -9,22 +9,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .dmu.tx import TxManager
+from .dsl.accounting import available
+from .dsl.figures import setting as figure_setting
 from .dsl.names import check_dataset
 from .dsl.writesettings import settings_of
 from .errors import NotFoundError, UsageError
+from .ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from .pool import Dataset, Pool, Volume
 from .spa import datasets
 from .spa.openwrite import open_for_writing
 from .vfswrite import MutableVfs
 from .zpl.writable import MutableFilesystem
+from .zvolwrite import MutableZvol, VolumeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .dsl.dataset import DslDataset
+    from .dsl.dir import DslDir
     from .env import Env
     from .spa.engine import Engine
     from .spa.spa import Spa
@@ -33,6 +39,28 @@ if TYPE_CHECKING:
 TXG_SECONDS = 5.0
 #: Bytes waiting to be written at which a txg is closed early.
 DIRTY_MAX = 256 << 20
+
+
+class MutableVolume(Volume):
+    """A volume of a pool that is open for writing."""
+
+    pool: WritablePool
+
+    @property
+    def _zvol(self) -> MutableZvol:
+        opened = datasets.open_dataset(self.pool.engine, self._live)
+        opened.objset.room = partial(self.pool._room, self.name)
+        return MutableZvol(opened.objset, self.pool._relieve)
+
+    def open(self, path: str = "") -> VolumeFile:  # type: ignore[override]
+        """Its content as a binary file, to be read and written."""
+        if path:
+            raise UsageError(f"{self.name} is a volume and has no files", path=path)
+        return self._zvol.open()
+
+    def resize(self, size: int) -> None:
+        """Give it another size; what lies beyond is gone. Raises: UsageError: no multiple of volblocksize."""
+        self._zvol.resize(size)
 
 
 class WritablePool(Pool):
@@ -52,6 +80,7 @@ class WritablePool(Pool):
         self.env = env
         self.dirty_max = dirty_max
         self.engine: Engine = open_for_writing(spa, env)
+        self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()
         self._timer: threading.Thread | None = None
@@ -125,6 +154,10 @@ class WritablePool(Pool):
         filesystem = self._filesystems.get(dsl.obj)
         if filesystem is None:
             opened = datasets.open_dataset(self.engine, dsl)
+            opened.objset.room = partial(self._room, dsl.name)
+            if self.engine.tx.active:
+                # A dataset that is taken back leaves its object number to another.
+                self.engine.tx.note(partial(self._forget, dsl.obj))
             filesystem = self._filesystems[dsl.obj] = MutableFilesystem(
                 opened.objset, clock=lambda: int(self.env.clock() * 1e9), relieve=self._relieve
             )
@@ -140,6 +173,30 @@ class WritablePool(Pool):
             snapdir=props.get(dsl, "snapdir").exact == "visible",
             xattr_packed=props.get(dsl, "xattr").exact in ("sa", "on"),
         )
+
+    def _room(self, name: str) -> int | None:
+        """Bytes that may still be written to a dataset; None: no quota and no reservation limits it."""
+        if self._rooms[0] != self.engine.tx.txg:
+            self._rooms = (self.engine.tx.txg, {})
+        rooms = self._rooms[1]
+        if name not in rooms:
+            rooms[name] = self._room_now(name)
+        return rooms[name]
+
+    def _room_now(self, name: str) -> int | None:
+        directory: DslDir | None = self.spa.dsl.directory_of(name)
+        assert directory is not None and directory.head is not None
+        head = directory.head
+        own = [figure_setting(head, "refquota"), figure_setting(head, "refreservation")]
+        limited = any(own)
+        while directory is not None:
+            breakdown = directory.phys.used_breakdown
+            limited |= bool(directory.phys.quota or breakdown[USED_CHILD_RSRV] or breakdown[USED_REFRSRV])
+            directory = directory.parent
+        return available(head, self.spa.space.datasets, own[0], own[1]) if limited else None
+
+    def _forget(self, number: int) -> None:
+        self._filesystems.pop(number, None)
 
     def create_filesystem(
         self,
@@ -178,7 +235,7 @@ class WritablePool(Pool):
         *,
         volblocksize: int = datasets.VOLBLOCK_DEFAULT,
         parents: bool = False,
-    ) -> Volume:
+    ) -> MutableVolume:
         """Make a volume; sparse, unless ``refreservation`` is among the properties.
 
         Args:
@@ -192,7 +249,7 @@ class WritablePool(Pool):
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize
             )
             dsl.learn_kind(3)
-            return Volume(self, dsl)
+            return MutableVolume(self, dsl)
 
     def _create(self, name: str, properties: Mapping[str, int | str], *, parents: bool) -> DslDataset:
         from .dmu.mutablezap import MutableZap
@@ -228,6 +285,15 @@ class WritablePool(Pool):
 
     def _changed(self) -> None:
         self.spa.refresh(None)
+
+    def volume(self, name: str) -> Volume:
+        """A volume, to be read and written; of a snapshot, to be read.
+
+        Raises:
+            NotFoundError; UsageError: a file system.
+        """
+        found = super().volume(name)
+        return found if found._live.is_snapshot else MutableVolume(self, found._live)
 
     def destroy(self, name: str) -> None:
         """Destroy a file system or volume that has neither snapshots nor datasets below it.

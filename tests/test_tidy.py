@@ -26,6 +26,7 @@ FLOORS = {
     "dsl": 5,
     "zpl": 6,
     "zvol": 6,
+    "zvolwrite": 6,
     "zil": 6,
     "spa": 7,
     "pool": 8,

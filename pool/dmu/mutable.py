@@ -234,7 +234,7 @@ class MutableDnode(Dnode):
         tx = self.objset.tx
         assert self.changes is not None
         if blkid not in self.changes.blocks:
-            tx.admit(len(data))
+            self.objset.admit(len(data))
         tx.first((id(self), blkid))
         self._replace(blkid, data)
         self.maxblkid = max(self.maxblkid, blkid)
@@ -244,10 +244,10 @@ class MutableDnode(Dnode):
         before = blocks.get(blkid)
         blocks[blkid] = data
         more = len(data) - (0 if before is None else len(before))
-        tx.dirty_bytes += more
+        self.objset.waits(more)
 
         def undo() -> None:
-            tx.dirty_bytes -= more
+            self.objset.waits(-more)
             if before is None:
                 blocks.pop(blkid, None)
             else:
@@ -305,12 +305,12 @@ class MutableDnode(Dnode):
     def _drop(self, blkid: int) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
         before = blocks.pop(blkid)
-        tx.dirty_bytes -= len(before)
+        self.objset.waits(-len(before))
         tx.forget((id(self), blkid))
 
         def undo() -> None:
             blocks[blkid] = before
-            tx.dirty_bytes += len(before)
+            self.objset.waits(len(before))
 
         tx.note(undo)
 

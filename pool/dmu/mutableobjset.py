@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitError, NotFoundError, UsageError
+from ..errors import LimitError, NoSpaceError, NotFoundError, UsageError
 from ..ondisk import blkptr
 from ..ondisk import dnode as ondisk_dnode
 from ..ondisk import objset as ondisk_objset
@@ -97,6 +97,9 @@ class MutableObjset(Objset):
         self.on_born: Callable[[BpArray], None] = lambda bps: None
         self.on_kill: Killed = self._free_killed
         self.before_dnodes: Callable[[MutableObjset, list[MutableDnode]], None] = lambda os, changed: None
+        #: Bytes that may still be written to it (a quota, a reservation of others); None: as the pool allows.
+        self.room: Callable[[], int | None] = lambda: None
+        self.dirty_bytes = 0
         self.changed: dict[int, MutableDnode] = {}
         self._live: WeakValueDictionary[int, MutableDnode] = WeakValueDictionary()
         self.large_dnodes = False  # a dnode of several slots was allocated
@@ -183,6 +186,31 @@ class MutableObjset(Objset):
     def _free_killed(self, bps: BpArray, placed_again: NDArray[np.bool_] | None) -> None:
         """Without snapshots every block that is killed is free."""
         self.writer.free(bps if placed_again is None else bps[~placed_again], self.tx.txg)
+
+    def waits(self, more: int) -> None:
+        """So many more bytes wait to be written (or fewer, negative)."""
+        self.dirty_bytes += more
+        self.tx.dirty_bytes += more
+
+    def admit(self, more: int) -> None:
+        """Refuse more bytes than there is room for.
+
+        Raises:
+            NoSpaceError: the pool is full, or the dataset has used up its quota.
+        """
+        tx = self.tx
+        tx.admit(more)
+        if tx.final or tx.freeing:
+            return
+        room = self.room()
+        if room is not None and self.dirty_bytes + more > room:
+            raise NoSpaceError(
+                "the dataset may not grow: its quota is used up",
+                "remove something, or raise the quota",
+                dataset=self.name or None,
+                free=max(room, 0),
+                waiting=self.dirty_bytes,
+            )
 
     # --- objects ----------------------------------------------------------------------------------------------------
 
@@ -387,6 +415,7 @@ class MutableObjset(Objset):
             if not dn.gone:
                 self._live[dn.number] = dn
         self.changed.clear()
+        self.dirty_bytes = 0
         self.tx.dirty.pop(id(self), None)
         for number, slots in self._freed_slots:
             self._release(number, slots)

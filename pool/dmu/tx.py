@@ -52,6 +52,7 @@ class TxManager:
         self.dirty: dict[int, MutableObjset] = {}
         self.dirty_bytes = 0
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
+        self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
         self._frames: list[_Frame] = []
         self.after: list[Callable[[], None]] = []  # run when the outermost transaction has ended well
         self.broken = ""  # why nothing may be changed any more
@@ -89,6 +90,17 @@ class TxManager:
                     call()
 
     @contextmanager
+    def giving_back(self) -> Iterator[TxManager]:
+        """A transaction that gives space back in the end, and so may go on where others find the pool full."""
+        with self.lock:
+            self.freeing += 1
+            try:
+                with self.transaction():
+                    yield self
+            finally:
+                self.freeing -= 1
+
+    @contextmanager
     def syncing(self) -> Iterator[None]:
         """Changes that belong to writing a txg: they are not undone, since a failure there suspends the pool."""
         with self.lock:
@@ -99,6 +111,11 @@ class TxManager:
                 yield
             finally:
                 self._frames.pop()
+
+    @property
+    def final(self) -> bool:
+        """A txg is being written."""
+        return bool(self._frames) and self._frames[-1].final
 
     def note(self, undo: Undo) -> None:
         """Remember how a change is undone.

@@ -202,7 +202,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
     mos, tx = engine.mos, engine.tx
     # What was written in this txg is written for good before it is freed: a walk sees only what is on disk.
     engine.sync()
-    with tx.transaction():
+    with tx.giving_back():
         phys = charge.read_dataset(mos, dataset.obj)
         for visit in walk(engine.zio, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR), objset_id=dataset.obj):
             bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]

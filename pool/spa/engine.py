@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..alloc.allocator import Allocator
+from ..alloc.allocator import Allocator, AllocClass
+from ..alloc.slop import slop_space
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.tx import TxManager
 from ..dmu.writepolicy import WriteSettings
@@ -39,7 +40,7 @@ from ..dsl.charge import Sizes, sizes_of
 from ..dsl.featurerefs import FeatureCounts
 from ..dsl.writable import WritableDataset
 from ..env import Env
-from ..errors import DeviceError, PoolError, UsageError
+from ..errors import DeviceError, NoSpaceError, PoolError, UsageError
 from ..ondisk import blkptr, label
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dsl import USED_HEAD
@@ -53,7 +54,7 @@ from ..zio.writer import ZioWriter
 from . import poolconfig
 from .moswrite import write_packed
 from .poolconfig import PoolFacts
-from .spacemapstore import SpaceMapStore
+from .spacemapstore import NO_SPACE, SpaceMapStore
 
 if TYPE_CHECKING:
     from ..zio.reader import Zio
@@ -63,6 +64,10 @@ PASS_UNCOMPRESSED = 4
 PASS_LAST = 40
 #: Top-level vdevs that get the uberblock of a txg in which no configuration changed. Source: vdev_label.c.
 UBERBLOCK_VDEVS = 3
+
+
+#: What data takes besides itself: indirect blocks and dnodes, two copies of them.
+METADATA_FACTOR = 1.0625
 
 
 class Engine:
@@ -113,6 +118,10 @@ class Engine:
         self._mos_dir = mos_dir
         self._mos_sizes = Sizes()
         self._settings = mos.settings
+        self._room: int | None = None
+        self._slop = 0
+        self._overhead: dict[int, float] = {}
+        tx.admit = self._admit
         mos.on_born = self._mos_born
         mos.on_kill = self._mos_kill
 
@@ -137,6 +146,41 @@ class Engine:
         if sizes:
             charge.did_use(self.mos, self._mos_dir, USED_HEAD, sizes)
         return bool(sizes)
+
+    # --- room -------------------------------------------------------------------------------------------------------
+
+    def _admit(self, more: int) -> None:
+        """Refuse what would not leave enough room to write the txg, and to free something later.
+
+        Raises:
+            NoSpaceError: the pool is full.
+        """
+        tx = self.tx
+        if tx.final:
+            return
+        if self._room is None:
+            cls = AllocClass.NORMAL
+            self._room = self.allocator.free_bytes(cls) - self.allocator.deferred(cls)
+            self._slop = slop_space(self.allocator.space(cls))
+        kept = self._slop >> 1 if tx.freeing else self._slop
+        need = int((tx.dirty_bytes + more) * self._factor(more))
+        if need > self._room - kept:
+            raise NoSpaceError(
+                "the pool is full",
+                "remove something, or add devices",
+                pool=self.facts.name,
+                free=max(self._room - kept, 0),
+                waiting=tx.dirty_bytes,
+            )
+
+    def _factor(self, size: int) -> float:
+        """How much more space a block of this size takes where that is most: sectors, parity, metadata."""
+        found = self._overhead.get(size)
+        if found is None:
+            tops = [top.id for top in self.tree.tops if not top.is_log and top.type not in NO_SPACE]
+            asizes = [int(self.tree.asizes(number, [size], [self.tx.txg])[0]) for number in tops]
+            found = self._overhead[size] = max(asizes, default=size) / size * METADATA_FACTOR
+        return found
 
     # --- a txg ------------------------------------------------------------------------------------------------------
 
@@ -168,6 +212,7 @@ class Engine:
                 tx.broken = f"txg {tx.txg} could not be written ({error})"
                 raise
             self.synced_txg = tx.txg
+            self._room = None
             tx.txg += 1
             tx.dirty_bytes = 0
             return self.synced_txg

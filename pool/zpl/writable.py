@@ -291,7 +291,7 @@ class MutableFilesystem(Filesystem):
         Raises:
             NotFoundError: no such name. IsADirectoryInPoolError: it is a directory's.
         """
-        with self.transaction():
+        with self.tx.giving_back():
             znode = self._named(parent, name)
             if znode.is_dir:
                 raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
@@ -305,7 +305,7 @@ class MutableFilesystem(Filesystem):
         Raises:
             NotFoundError, NotADirectoryInPoolError; NotEmptyError: there is something in it.
         """
-        with self.transaction():
+        with self.tx.giving_back():
             znode = self._named(parent, name)
             self._check_empty(znode, name)
             self._leave(parent, name)
@@ -368,7 +368,7 @@ class MutableFilesystem(Filesystem):
             self.held[number] = left
             return
         self.held.pop(number, None)
-        with self.transaction():
+        with self.tx.giving_back():
             waiting = self._unlinked
             if f"{number:x}" in waiting:
                 waiting.remove(f"{number:x}")
@@ -378,7 +378,7 @@ class MutableFilesystem(Filesystem):
         """Free what a crash left without a name; gives how many files."""
         numbers = self.unlinked()
         for number in numbers:
-            with self.transaction():
+            with self.tx.giving_back():
                 self._unlinked.remove(f"{number:x}")
                 self._destroy(self.znode(number))
         return len(numbers)

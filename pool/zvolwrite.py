@@ -1,0 +1,121 @@
+"""Volumes that can be written: any bytes at any offset, discarding, another size.
+
+Source: OpenZFS, zvol.c, zvol_os.c.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .dmu.mutable import MutableDnode
+from .dmu.mutableobjset import MutableObjset
+from .dmu.mutablezap import MutableZap
+from .errors import UsageError
+from .ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
+from .zpl.file import ObjectFile
+from .zpl.filewrite import zero_range
+from .zvol import MAX_VOLUME, Zvol
+
+
+class MutableZvol(Zvol):
+    """A volume of a pool that is open for writing.
+
+    Args:
+        objset: its object set.
+        relieve: called after each transaction: the pool may write a txg then.
+    """
+
+    objset: MutableObjset
+
+    def __init__(self, objset: MutableObjset, relieve: Callable[[], None] = lambda: None) -> None:
+        super().__init__(objset)
+        self.relieve = relieve
+
+    @property
+    def content(self) -> MutableDnode:
+        """The object that has the data."""
+        return self.objset.dnode(ZVOL_OBJECT)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Changes made inside are made together or not at all."""
+        with self.objset.tx.transaction() as tx:
+            yield
+        if not tx.active:
+            self.relieve()
+
+    def resize(self, size: int) -> None:
+        """Give the volume another size; what lies beyond it is gone.
+
+        Args:
+            size: bytes, a multiple of the volblocksize.
+
+        Raises:
+            UsageError: no volume can have this size.
+        """
+        if not 0 < size < MAX_VOLUME or size % self.volblocksize:
+            raise UsageError("a volume's size is a multiple of its volblocksize", bytes=size, dataset=self.name)
+        with self.transaction():
+            blocks, dn = size // self.volblocksize, self.content
+            if blocks <= dn.maxblkid:
+                dn.free_range(blocks, dn.maxblkid + 1 - blocks)
+            MutableZap(self.objset.dnode(ZVOL_PROP_OBJECT)).update("size", size)
+        self.size = size
+
+    def open(self) -> VolumeFile:
+        """The content as a binary file that can be read and written."""
+        return VolumeFile(self)
+
+
+class VolumeFile(ObjectFile):
+    """A volume's content: a file of a fixed length."""
+
+    mode = "rb+"
+
+    def __init__(self, volume: MutableZvol) -> None:
+        super().__init__(volume.content, volume.size, volume.name)
+        self.volume = volume
+
+    def writable(self) -> bool:
+        """True."""
+        self._open()
+        return True
+
+    def write(self, buffer: Any, /) -> int:
+        """Write at the position; gives the bytes written, which are fewer at the volume's end."""
+        count = self.pwrite(buffer, self._at)
+        self._at += count
+        return count
+
+    def pwrite(self, buffer: Any, offset: int) -> int:
+        """Write at any offset; the position stays. Gives the bytes written, which are fewer at the volume's end.
+
+        Raises:
+            NoSpaceError: the pool is full.
+        """
+        self._open()
+        if offset < 0:
+            raise UsageError("an offset cannot be negative", offset=offset)
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self.volume.size - offset))
+        if count:
+            with self.volume.transaction():
+                self.volume.content.write(offset, view[:count])
+        return count
+
+    def discard(self, offset: int, length: int) -> None:
+        """A range is not needed any more: it reads as zeros and takes no space."""
+        self._open()
+        end = min(offset + length, self.volume.size)
+        if offset < 0 or end <= offset:
+            return
+        with self.volume.objset.tx.giving_back():
+            zero_range(self.volume.content, offset, end, self.volume.size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """As ``ObjectFile.seek``, of what is there now."""
+        self.size = self.volume.size
+        return super().seek(offset, whence)

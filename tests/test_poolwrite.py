@@ -1,0 +1,291 @@
+"""Pools made and changed by this package, against a plain model, and what holds after they were opened again."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from uberblock.pool import create_pool, import_pool
+from uberblock.pool.env import Env
+from uberblock.pool.errors import ExistsError, NoSpaceError, NotEmptyError, NotFoundError, UnsupportedError, UsageError
+from uberblock.pool.poolcreate import open_pool
+from uberblock.pool.poolwrite import WritablePool
+from uberblock.pool.vfswrite import MutableVfs
+
+MIB = 1 << 20
+LAYOUTS = {
+    "disk": "d0",
+    "mirror": "mirror d0 d1",
+    "raidz2": "raidz2 d0 d1 d2 d3",
+    "draid": "draid1:2d:5c:1s d0 d1 d2 d3 d4",
+    "special": "d0 special d1",
+}
+
+
+def make(folder: Path, layout: str = "d0", *, seed: int = 1, size: int = 80 * MIB, **more: object) -> WritablePool:
+    words = [str(folder / word) if word[0] == "d" and word[1:].isdigit() else word for word in layout.split()]
+    return create_pool("tank", words, size=size, env=Env.fixed(seed), txg_seconds=0, **more)  # type: ignore[arg-type]
+
+
+def again(folder: Path, seed: int = 2) -> WritablePool:
+    return open_pool("tank", [str(folder)], env=Env.fixed(seed), txg_seconds=0)
+
+
+class Model:
+    """Files and what is in them."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.files: dict[str, bytearray] = {}
+
+    def step(self, fs: MutableVfs) -> None:
+        rng, files = self.rng, self.files
+        what, names = rng.random(), list(files)
+        if what < 0.35 or not names:
+            name = f"/f{rng.randrange(60)}"
+            content = rng.choice([rng.randbytes, lambda n: b"text " * (n // 5), bytes])(
+                rng.choice([0, 1, 100, 3000, 20000, 150000])
+            )
+            fs.write_bytes(name, content)
+            files[name] = bytearray(content)
+            return
+        name = rng.choice(names)
+        content_now = files[name]
+        if what < 0.6:
+            at, data = rng.randrange(len(content_now) + 50000), rng.randbytes(rng.randrange(1, 30000))
+            with fs.open(name, "rb+") as file:
+                file.pwrite(data, at)  # type: ignore[attr-defined]
+            content_now.extend(bytes(max(0, at + len(data) - len(content_now))))
+            content_now[at : at + len(data)] = data
+        elif what < 0.7:
+            fs.unlink(name)
+            del files[name]
+        elif what < 0.8:
+            size = rng.randrange(len(content_now) * 2 + 10)
+            fs.truncate(name, size)
+            content_now.extend(bytes(max(0, size - len(content_now))))
+            del content_now[size:]
+        elif what < 0.87 and len(content_now) > 2:
+            at, length = rng.randrange(len(content_now)), rng.randrange(1, len(content_now))
+            fs.punch(name, at, length)
+            end = min(len(content_now), at + length)
+            content_now[at:end] = bytes(end - at)
+        elif what < 0.95:
+            target = f"/g{rng.randrange(60)}"
+            fs.rename(name, target)
+            files[target] = files.pop(name)
+        else:
+            with pytest.raises(KeyError), fs.transaction():
+                fs.write_bytes(f"/gone{rng.random()}", b"x" * 5000)
+                fs.unlink(name)
+                raise KeyError
+
+    def check(self, fs: MutableVfs) -> None:
+        assert sorted("/" + name for name in fs.listdir("/")) == sorted(self.files)
+        for name, content in self.files.items():
+            assert fs.read_bytes(name) == content
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_random_changes(tmp_path: Path, layout: str) -> None:
+    """On every kind of vdev the same content is read back: at once, after opening again, by a reader that verifies."""
+    model = Model(7)
+    pool = make(tmp_path, LAYOUTS[layout], dataset_properties={"recordsize": 16384})
+    for _ in range(2):
+        fs = pool.fs()
+        for _ in range(2):
+            for _ in range(20):
+                model.step(fs)
+            pool.sync()
+        model.check(fs)
+        pool.close()
+        pool = again(tmp_path)
+        model.check(pool.fs())
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        report = reader.verify()
+        assert report.clean
+        assert reader.fs("tank").filesystem.used("userobj") == {0: len(model.files) + 1}
+
+
+def test_names(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    fs = pool.fs()
+    fs.makedirs("/a/b/c")
+    fs.write_bytes("/a/x", b"1")
+    fs.link("/a/x", "/a/b/y")
+    fs.symlink("../x", "/a/b/l")
+    fs.mknod("/a/null", 0o020666, (1, 3))
+    fs.mknod("/a/pipe", 0o010600)
+    assert fs.stat("/a/x").nlink == 2 and fs.stat("/a").nlink == 3 and fs.stat("/a").size == 6
+    assert fs.readlink("/a/b/l") == "../x" and fs.read_bytes("/a/b/l") == b"1"
+    assert fs.stat("/a/null").rdev == (1, 3)
+    with pytest.raises(NotEmptyError):
+        fs.rmdir("/a/b")
+    with pytest.raises(ExistsError):
+        fs.mkdir("/a/b")
+    with pytest.raises(UsageError):
+        fs.rename("/a", "/a/b/c/a")
+    fs.rename("/a/b", "/b")
+    assert fs.stat("/a").nlink == 2 and fs.stat("/").nlink == 4
+    fs.exchange("/b", "/a/x")
+    assert fs.read_bytes("/b") == b"1" and fs.is_dir("/a/x/c")
+    fs.unlink("/a/x/y")
+    assert fs.stat("/b").nlink == 1
+    fs.rmtree("/a")
+    assert fs.listdir("/") == ["b"]
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        assert reader.fs("tank").read_bytes("/b") == b"1"
+
+
+def test_attributes(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    fs = pool.fs()
+    fs.write_bytes("/x", b"1")
+    fs.chmod("/x", 0o4711)
+    fs.chown("/x", 1000, 100)
+    fs.utime("/x", ns=(1, -5))
+    fs.setxattr("/x", "user.small", b"v")
+    fs.setxattr("/x", "user.large", b"w" * 40000)
+    fs.setxattr("/x", "user.many", b"x" * 30000)
+    with pytest.raises(NotFoundError):
+        fs.removexattr("/x", "user.none")
+    pool.close()
+    pool = again(tmp_path)
+    fs = pool.fs()
+    found = fs.stat("/x")
+    assert (found.mode & 0o7777, found.uid, found.gid, found.atime_ns, found.mtime_ns) == (0o4711, 1000, 100, 1, -5)
+    assert fs.xattrs("/x") == {"user.small": b"v", "user.large": b"w" * 40000, "user.many": b"x" * 30000}
+    assert [ace.mask for ace in fs.acl("/x").aces]
+    fs.removexattr("/x", "user.large")
+    fs.removexattr("/x", "user.many")
+    assert fs.xattrs("/x") == {"user.small": b"v"}
+    pool.sync()
+    assert fs.filesystem.used("user")[1000] > 0
+    pool.close()
+
+
+def test_a_file_outlives_its_name(tmp_path: Path) -> None:
+    """It is freed when it is closed; or, after a crash, when the file system is opened again."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    fs.write_bytes("/x", b"still here")
+    file = fs.open("/x", "rb+")
+    fs.unlink("/x")
+    pool.sync()
+    assert file.readall() == b"still here"
+    assert len(fs.filesystem.unlinked()) == 1
+    pool.abandon()
+    pool = again(tmp_path)
+    assert pool.fs().filesystem.unlinked() == []
+    pool.close()
+
+
+def test_transactions_span_datasets(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    pool.create_filesystem("tank/a")
+    with pytest.raises(KeyError), pool.transaction():
+        pool.fs("tank/a").write_bytes("/x", b"1")
+        pool.create_filesystem("tank/b").write_bytes("/y", b"2")
+        raise KeyError
+    assert not pool.fs("tank/a").exists("/x")
+    with pytest.raises(NotFoundError):
+        pool.dataset("tank/b")
+    with pool.transaction():
+        pool.fs("tank/a").write_bytes("/x", b"1")
+        pool.create_filesystem("tank/b").write_bytes("/y", b"2")
+    pool.sync()
+    pool.fs("tank/a").write_bytes("/lost", b"3")
+    pool.abandon()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        assert reader.fs("tank/a").listdir("/") == ["x"]
+        assert reader.fs("tank/b").read_bytes("/y") == b"2"
+
+
+def test_datasets_come_and_go(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    free = pool.engine.allocator.allocated(0)  # type: ignore[arg-type]
+    pool.create_filesystem("tank/a/b", parents=True).write_bytes("/x", bytes(range(256)) * 4000)
+    volume = pool.create_volume("tank/v", 16 * MIB)
+    assert volume.size == 16 * MIB
+    with pytest.raises(NotEmptyError):
+        pool.destroy("tank/a")
+    for name in ("tank/a/b", "tank/a", "tank/v"):
+        pool.destroy(name)
+    assert [one.name for one in pool.datasets()] == ["tank"]
+    pool.sync()
+    assert pool.engine.allocator.allocated(0) <= free + MIB // 4  # type: ignore[arg-type]
+    pool.close()
+
+
+def test_volumes(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    volume = pool.create_volume("tank/v", MIB, volblocksize=8192)
+    with volume.open() as disk:
+        assert disk.pwrite(b"boot", 0) == 4
+        assert disk.pwrite(b"x" * 100000, 500_000) == 100000
+        assert disk.pwrite(b"y" * 100, MIB - 10) == 10
+        pool.sync()
+        disk.discard(510_000, 50_000)
+        head = bytearray(4)
+        disk.pread(head, 0)
+        assert head == b"boot"
+    volume.resize(2 * MIB)
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader, reader.volume("tank/v").open() as disk:
+        data = disk.readall()
+    assert len(data) == 2 * MIB and data[:4] == b"boot" and data[MIB - 10 : MIB] == b"y" * 10
+    assert data[500_000:510_000] == b"x" * 10_000 and data[510_000:560_000] == bytes(50_000)
+    assert data[560_000:600_000] == b"x" * 40_000 and not any(data[MIB:])
+
+
+def test_full_pool(tmp_path: Path) -> None:
+    """No half of anything, and what is removed makes room again."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    data = random.Random(1).randbytes(2 * MIB)
+    count = 0
+    with pytest.raises(NoSpaceError):
+        while True:
+            fs.write_bytes(f"/f{count}", data)
+            pool.sync()
+            count += 1
+    assert count > 5
+    assert sorted(fs.listdir("/")) == sorted(f"f{n}" for n in range(count))
+    for number in range(count):
+        fs.unlink(f"/f{number}")
+    for _ in range(3):
+        fs.write_bytes("/t", b"x")
+        pool.sync()
+    fs.write_bytes("/f", data)
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        assert reader.verify().clean and reader.fs("tank").read_bytes("/f") == data
+
+
+def test_what_is_not_written_is_refused(tmp_path: Path) -> None:
+    make(tmp_path).close()
+    (tmp_path / "other").mkdir()
+    pool = make(tmp_path / "other", "mirror d0 d1", seed=5)
+    with pytest.raises(Exception, match=r"in use|is open for writing"):
+        again(tmp_path / "other")
+    pool.close()
+    (tmp_path / "other" / "d1").unlink()
+    with pytest.raises(UnsupportedError, match="not all of its devices"):
+        again(tmp_path / "other")
+
+
+def test_same_seed_same_bytes(tmp_path: Path) -> None:
+    images = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        pool = make(folder, seed=11)
+        pool.fs().write_bytes("/x", b"content" * 1000)
+        pool.close()
+        image = (folder / "d0").read_bytes()
+        images.append(image.replace(str(folder).encode(), b""))
+    assert len(images[0]) == len(images[1])
+    assert images[0][4 * MIB : 70 * MIB] != bytes(66 * MIB)
