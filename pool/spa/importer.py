@@ -27,6 +27,7 @@ from ..errors import (
     UnsupportedFeatureError,
 )
 from ..ondisk import features, uberblock
+from ..ondisk.label import STATE_ACTIVE
 from ..ondisk.nvlist import NVList
 from ..ondisk.uberblock import Uberblock
 from ..vdev.raidz import RaidzVdev
@@ -153,7 +154,14 @@ class _Import:
                     raise self._advise(error, found) from error
         if failure is not None:
             self.notes.append(f"went back from txg {newest.txg} to {found.txg}: {failure.what}")
+        if self._may_be_in_use(newest.uberblock):
+            host = self.candidate.hostname or "another host"
+            self.notes.append(f"multihost is on and the pool not exported: {host} may be writing to it at this moment")
         return self._checkpointed(spa, found, newest) if self.options.checkpoint else spa
+
+    def _may_be_in_use(self, root: Uberblock) -> bool:
+        """Somebody may be using the pool, as far as its last uberblock tells. To whoever reads, a warning."""
+        return root.multihost and self.candidate.state == STATE_ACTIVE
 
     def _may_try(self, found: FoundUberblock, newest: FoundUberblock) -> bool:
         return self.options.extreme or found.txg >= newest.txg - DEFER_TXGS

@@ -18,8 +18,9 @@ from uberblock.pool.errors import (
     UnsupportedError,
     UnsupportedFeatureError,
 )
-from uberblock.pool.ondisk import label
+from uberblock.pool.ondisk import label, uberblock
 from uberblock.pool.ondisk.nvlist import NVList
+from uberblock.pool.spa.uberblocks import FoundUberblock, Rings
 from uberblock.pool.vdev.state import VdevAux, VdevState
 
 TXG_MAX = (1 << 64) - 1
@@ -378,3 +379,26 @@ def test_the_label_region_is_never_needed_twice(disks) -> None:
         disk.write(label.offset(disk.size, index), b"\xff" * label.CONFIG_OFFSET)
     with import_pool(search=[disk]) as pool:
         assert pool.health == "ONLINE"
+
+
+# --- multihost --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "delay", "noted"), [("zil", 3, True), ("zil", 0, False), ("mirror", 3, False)])
+def test_a_pool_that_may_be_in_use_is_read_with_a_warning(pools, monkeypatch, kind, delay, noted) -> None:
+    """Of a pool whose multihost protection is on and that was not exported: reading harms nobody."""
+    best = Rings.best
+
+    def with_delay(self: Rings, *words: object) -> FoundUberblock | None:
+        found = best(self, *words)
+        if found is None:
+            return None
+        root = dataclasses.replace(found.uberblock, mmp_magic=uberblock.MMP_MAGIC, mmp_delay=delay)
+        return dataclasses.replace(found, uberblock=root)
+
+    monkeypatch.setattr(Rings, "best", with_delay)
+    with import_pool(search=pools(kind).dir) as pool:
+        assert [note for note in pool.notes if "multihost" in note and pool.spa.candidate.hostname in note] == (
+            pool.notes if noted else []
+        )
+        assert bool(pool.notes) == noted and pool.health == "ONLINE"
