@@ -5,8 +5,8 @@ same value would be judged the same, whatever lies in the rest of its disks; mos
 sort, as the writes that were lost went to space that nothing refers to yet. Looking that up takes microseconds.
 
 Labels are the exception: every import reads them all, and each set of surviving uberblock writes leaves other rings.
-What of the rings matters is the uberblock that the importer's own code picks; that is worked out anew for every
-content of the rings, and stands for them. The rest of the labels counts byte by byte.
+What an import takes from them (the configuration, the uberblock, whether each device's label vouches for it) is worked
+out anew for every content of the labels, by the importer's own code, and stands for them.
 
 Bytes are compared in sectors of 512 bytes: blocks that share a page with other blocks do not disturb each other.
 """
@@ -122,28 +122,24 @@ class Memo(Generic[T]):
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        configs: dict[Place, int] = {}
-        rings: dict[Place, int] = {}
+        places: dict[Place, int] = {}
         for disk, size in enumerate(sizes):
             for index in range(label.LABELS):
                 first = label.offset(size, index) // PAGE
-                ring = first + label.RING_OFFSET // PAGE
-                configs |= {(disk, page): WHOLE for page in range(first, ring)}
-                rings |= {(disk, page): WHOLE for page in range(ring, ring + label.RING_SIZE // PAGE)}
-        self._configs, self._rings = _View(configs), _View(rings)
+                places |= {(disk, page): WHOLE for page in range(first, first + label.LABEL_SIZE // PAGE)}
+        self._labels = _View(places)
         self._fronts: dict[Hashable, list[_Group[T]]] = {}
         self._chosen: dict[Hashable, Hashable] = {}
 
     def front(self, contents: Sequence[Pages]) -> Hashable:
         """What labels and uberblock rings come down to."""
-        configs = self._configs.value(contents)
-        key = (configs, self._rings.value(contents))
+        key = self._labels.value(contents)
         best = self._chosen.get(key)
         if best is None:
             if len(self._chosen) >= CHOSEN_MAX:
                 self._chosen.pop(next(iter(self._chosen)))
-            best = self._chosen[key] = _best(contents)
-        return configs, best
+            best = self._chosen[key] = _front(contents)
+        return best
 
     def find(self, front: Hashable, contents: Sequence[Pages]) -> T | None:
         """The outcome of an earlier check that would go the same way."""
@@ -167,15 +163,22 @@ class Memo(Generic[T]):
             self._fronts.pop(next(iter(self._fronts)))
 
 
-def _best(contents: Sequence[Pages]) -> Hashable:
-    """The uberblock that an import would take, as the importer's own code finds it."""
+def _front(contents: Sequence[Pages]) -> Hashable:
+    """All that an import takes from labels, as its own code finds it: see ``spa.importer``."""
     disks = [SimDisk(content, f"disk {number}", readonly=True) for number, content in enumerate(contents)]
-    rings, members = Rings(), scan_all(disks).members
-    for member in members:
-        if not member.is_aux:
+    result: list[Hashable] = []
+    for pool in scan_all(disks).candidates:
+        rings, members = Rings(), pool.best()
+        for member in members:
             assert member.source.device is not None
             rings.add(member, fetch(member.size, member.source.device))
-    best = rings.best()
-    if best is None:
-        return "no uberblock"
-    return best.uberblock, best.member.guid, tuple((one.guid, one.size) for one in members)
+        best = rings.best()
+        result += [pool.guid, repr(pool.config), tuple(pool.notes), repr(sorted(pool.spares))]
+        if best is not None:
+            one = best.member.newest_label(best.txg)
+            config = best.member.config if one is None else one.config
+            result += [best.uberblock, best.member.guid, repr(config)]
+        for member in members:
+            stale = best is None or member.newest_label(best.uberblock.txg) is None
+            result.append((member.guid, member.size, member.source.name, stale))
+    return tuple(result)

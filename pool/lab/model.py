@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -46,6 +46,14 @@ class ModelFs:
         self.nodes: dict[int, Node] = {self.ROOT: Node("dir", root_mode)}
         self._next = 1
 
+    def copy(self) -> ModelFs:
+        """The same, independent from now on."""
+        result = ModelFs()
+        for number, node in self.nodes.items():
+            result.nodes[number] = replace(node, xattrs=dict(node.xattrs), names=dict(node.names))
+        result._next = self._next
+        return result
+
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def number(self, path: str) -> int:
@@ -59,6 +67,14 @@ class ModelFs:
                 raise FileNotFoundError(path)
             number = node.names[name]
         return number
+
+    def exists(self, path: str) -> bool:
+        """There is something at the path."""
+        try:
+            self.number(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def node(self, path: str) -> Node:
         """The same, as a node."""

@@ -5,8 +5,9 @@ ones belong to that one too. So every block is read once; blocks that deduplicat
 skipped while they are still in a table of recent ones. Intent logs are followed as well, with the data in place that
 their records point to. What only waits to be freed is not looked at.
 
-The walk runs in the calling thread and hands batches of block pointers to worker threads, a bounded number at a time:
-memory does not grow with the pool. Nothing is written; what a scrub by OpenZFS would repair is only reported.
+The walk runs in the calling thread and hands batches of block pointers to worker threads (if there is to be more than
+one), a bounded number at a time: memory does not grow with the pool. Nothing is written; what a scrub by OpenZFS would
+repair is only reported.
 """
 
 from __future__ import annotations
@@ -153,6 +154,11 @@ class Verifier:
         started = time.monotonic()
         self.report.unchecked = unchecked_leaves(self._spa)
         pending: deque[tuple[_Batch, Future[ScrubResult] | None]] = deque()
+        if self._threads == 1:
+            for batch in self._batches():
+                self._collect(batch, None if batch.repeated else _done(self._scrub(batch)))
+            self.report.seconds = time.monotonic() - started
+            return self.report
         with ThreadPoolExecutor(self._threads, "verify") as workers:
             try:
                 for batch in self._batches():
@@ -279,6 +285,13 @@ class Verifier:
         return int(bp["dva"][0, 0]), int(bp["dva"][0, 1]), int(blkptr.physical_birth(bp))
 
 
+def _done(result: ScrubResult) -> Future[ScrubResult]:
+    """A result that is there already."""
+    future: Future[ScrubResult] = Future()
+    future.set_result(result)
+    return future
+
+
 def unchecked_leaves(spa: Spa) -> dict[str, str]:
     """Leaves whose blocks cannot be verified: missing ones, and ones that missed writes."""
     found = {}
@@ -297,7 +310,7 @@ def verify(spa: Spa, *, threads: int = 2, progress: Progress | None = None) -> V
 
     Args:
         spa: an open pool.
-        threads: workers; the kernels release the interpreter lock.
+        threads: workers; the kernels release the interpreter lock. 1: everything happens in the calling thread.
         progress: called with the number of allocated bytes read since the last call.
     """
     return Verifier(spa, threads=threads, progress=progress).run()

@@ -35,3 +35,13 @@ def test_a_full_table_forgets() -> None:
     seen = SeenBlocks(slots=4)
     assert not seen.add(blocks(*range(100))).any()
     assert seen.add(blocks(*range(100))).sum() <= 4
+
+
+def test_a_growing_table_keeps_what_it_knows() -> None:
+    seen = SeenBlocks()
+    met = []
+    for start in range(0, 3000, 50):
+        met.append(blocks(*range(start, start + 50)))
+        assert not seen.add(met[-1]).any()
+    assert sum(int(seen.add(one).sum()) for one in met) > 2000  # some fell on one slot
+    assert SeenBlocks()._keys.nbytes < 100_000
