@@ -52,8 +52,9 @@ Held against OpenZFS's own programs (`tests/judges/`): the pool images of its te
 x86 and SPARC, mirrors, raidz, a spare in use, encryption of the first releases) open, verify clean and list the same
 datasets and objects as zdb does, and version 999 is refused by its number; pools that ztest has just made (of mirrors,
 raidz2, draid, a raidz being expanded; never exported) verify clean, and all sums over their blocks are those of zdb;
-the output of `uberblock zdb` for labels, uberblocks, configuration, datasets, objects and blocks is zdb's, line by
-line.
+what `uberblock zdb` prints of labels, uberblocks and configuration (`-l -u -C`), datasets, objects and feature counts
+(`-d -dd`), blocks (`-b`) and metaslabs (`-m`) is what zdb prints, line by line, but for intent logs (`-i` shows these,
+in another form), and for how much of an allocation class is used (zdb leaves the space map logs out).
 """
 
 
