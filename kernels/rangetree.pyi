@@ -65,6 +65,9 @@ class RangeTree:
     def histogram(self) -> NDArray[np.uint64]:
         """Numbers of segments by size: [i] of 2^i up to twice that, i below 64."""
 
+    def count_of(self, power: int) -> int:
+        """One of these numbers."""
+
     def clear(self) -> None:
         """Make the set empty."""
 

@@ -167,12 +167,12 @@ cdef class RangeTree:
         return starts, ends
 
     def histogram(self):
-        result = np.empty(UB_RANGETREE_CLASSES, dtype=np.uint64)
-        cdef uint64_t[::1] words = result
-        cdef int i
-        for i in range(UB_RANGETREE_CLASSES):
-            words[i] = self.tree.histogram[i]
-        return result
+        return np.array([self.tree.histogram[i] for i in range(UB_RANGETREE_CLASSES)], dtype=np.uint64)
+
+    def count_of(self, int power):
+        if not 0 <= power < UB_RANGETREE_CLASSES:
+            raise ValueError(f"no power of two of a size: {power}")
+        return self.tree.histogram[power]
 
     def clear(self):
         self.check(ub_rangetree_clear(&self.tree))

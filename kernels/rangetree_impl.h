@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UB_RANGETREE_LEAF 256
+#ifndef UB_RANGETREE_LEAF
+#define UB_RANGETREE_LEAF 256 /* tests take less, to have more leaves */
+#endif
 #define UB_RANGETREE_CLASSES 64
 
 enum {

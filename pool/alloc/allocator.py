@@ -45,8 +45,8 @@ class Allocator:
             metaslab is first chosen, and answered from what the MOS is at that moment. None: nothing is allocated
             anywhere.
         classes: of vdevs by id; others are normal, or log vdevs by their configuration.
-        allocated: by vdev id, for each metaslab the bytes allocated (its map's header, and the logs); vdevs that are
-            not in it are new.
+        allocated: by vdev id, for each metaslab the bytes allocated (its map's header, and the logs), which has to be
+            what ``load`` gives; vdevs that are not in it are empty.
 
     Raises:
         CorruptError, LimitError: a vdev cannot be cut into metaslabs, or a figure is impossible.
@@ -61,34 +61,33 @@ class Allocator:
         allocated: Mapping[int, I64Array] | None = None,
     ) -> None:
         self.tree = tree
-        self._load = load
+        self._done = 0  # the last txg that is on disk
         self._lock = threading.RLock()
         self._groups: dict[int, MetaslabGroup] = {}
         self._classes = {cls: MetaslabClass(cls) for cls in AllocClass}
         self._class_of: dict[int, AllocClass] = {}
         for top in tree.tops:
             if top.type not in NO_SPACE and top.asize:
-                self._add(top.id, (classes or {}).get(top.id), (allocated or {}).get(top.id))
+                self._add(top.id, (classes or {}).get(top.id), (allocated or {}).get(top.id), load)
 
-    def _add(self, vdev: int, cls: AllocClass | None, allocated: I64Array | None) -> None:
+    def _add(self, vdev: int, cls: AllocClass | None, allocated: I64Array | None, load: Load | None) -> None:
         top = self.tree.tops[vdev]
         shift = integer(top.config, "metaslab_shift", MIN_SHIFT, MAX_SHIFT)
         cut = geometry(top.asize, shift, top.stripe() if top.type == "draid" else 1, vdev=top.name)
-        load = self._load if allocated is not None else None
         group = MetaslabGroup(top, cut, allocated, load)
         self._groups[vdev] = group
         self._class_of[vdev] = AllocClass.LOG if top.is_log else (cls or AllocClass.NORMAL)
         self._classes[self._class_of[vdev]].groups.append(group)
 
     def add_vdev(self, vdev: int, cls: AllocClass = AllocClass.NORMAL) -> None:
-        """A vdev was added to the tree: allocate on it from now on.
+        """A vdev was added to the tree, and is empty: allocate on it from now on.
 
         Raises: as the constructor; ValueError: it is known.
         """
         with self._lock:
             if vdev in self._groups:
                 raise ValueError(f"vdev {vdev} is known to the allocator")
-            self._add(vdev, cls, None)
+            self._add(vdev, cls, None, None)
 
     # --- blocks -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +109,8 @@ class Allocator:
             (n, copies, 3): vdev, offset, asize in bytes. A block there is no room for has asize 0 in all copies.
 
         Raises:
-            ValueError: an impossible size or number. CorruptError and others: a space map makes no sense.
+            ValueError: an impossible size or number, or the txg is on disk already.
+            CorruptError and others: a space map makes no sense.
         """
         sizes = np.ascontiguousarray(psizes).astype(np.uint64, copy=False)
         if sizes.ndim != 1 or not 1 <= copies <= MAX_COPIES:
@@ -118,6 +118,7 @@ class Allocator:
         if len(sizes) and not (sizes.min() >= 1 and sizes.max() <= MAX_BLOCK):
             raise ValueError("a block has 1 byte to 16 MiB")
         with self._lock:
+            self._check(txg)
             request = Request(sizes, txg, copies)
             rows = np.arange(len(sizes))
             try:
@@ -153,6 +154,7 @@ class Allocator:
             CorruptError: a range is not allocated, or on no vdev that holds blocks. Nothing has been freed.
         """
         with self._lock:
+            self._check(txg)
             done = []
             try:
                 for group, rows in self._by_group(vdevs, offsets, asizes):
@@ -170,6 +172,7 @@ class Allocator:
             CorruptError: a range is not free. Nothing has been allocated.
         """
         with self._lock:
+            self._check(txg)
             done = []
             try:
                 for group, rows in self._by_group(vdevs, offsets, asizes):
@@ -179,6 +182,10 @@ class Allocator:
                 for group, rows in done:
                     group.unallocate(offsets[rows], asizes[rows], txg)
                 raise
+
+    def _check(self, txg: int) -> None:
+        if txg <= self._done:
+            raise ValueError(f"txg {txg} is on disk already, and cannot change any more")
 
     def _by_group(self, vdevs: U64Array, offsets: U64Array, asizes: U64Array) -> list[tuple[MetaslabGroup, Rows]]:
         """The vdevs that ranges lie on, and which ranges those are."""
@@ -211,15 +218,17 @@ class Allocator:
 
         Raises:
             ValueError: there are changes of this txg that ``take_changes`` has not given: they would be on disk
-                nowhere.
+                nowhere. Or the txg is on disk already.
         """
         with self._lock:
+            self._check(txg)
             groups = self._each()
             if any(group.untaken(txg) for group in groups):
                 raise ValueError(f"txg {txg} is done, but not all of its changes have been taken")
             room = self.free_bytes(AllocClass.NORMAL) > slop_space(self.space(AllocClass.NORMAL))
             for group in groups:
                 group.sync_done(txg, room and group.defers)
+            self._done = txg
 
     def used_ranges(self, vdev: int, metaslab: int) -> tuple[U64Array, U64Array]:
         """(starts, ends) of what is allocated by all changes that ``take_changes`` has given so far.

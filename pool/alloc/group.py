@@ -29,6 +29,7 @@ Load = Callable[[int, int], tuple[U64Array, U64Array]]
 RUN_BYTES = 1 << 20
 #: A metaslab is left for another when its largest segments are so many powers of two smaller than when it was chosen.
 SWITCH = 2
+_NONE: U64Array = np.zeros(0, np.uint64)
 #: Of a weight: the power of two is above, the number of segments below.
 COUNT_BITS = 54
 
@@ -39,11 +40,10 @@ class MetaslabGroup:
     Args:
         top: the vdev.
         geometry: of its metaslabs.
-        allocated: bytes allocated in each by its space map and the logs.
-        load: gives what is allocated in one of them. None: the vdev is new, all is free.
+        allocated: bytes allocated in each by its space map and the logs. None: nothing.
+        load: gives what is allocated in one of them. None: nothing is.
 
     Attributes:
-        takes: blocks may be allocated on it; otherwise they are only freed.
         defers: what is freed waits; not on a vdev that is on its way out.
         size: bytes of all metaslabs.
         used_bytes: bytes of them that are allocated.
@@ -52,26 +52,32 @@ class MetaslabGroup:
 
     def __init__(self, top: Vdev, geometry: Geometry, allocated: I64Array | None, load: Load | None) -> None:
         self.top, self.id, self.geometry = top, top.id, geometry
-        self.takes = takes_blocks(top)
         self.defers = not top.config.get("removing")
         self.size = int(geometry.sizes.sum())
         count = len(geometry)
-        self._used: I64Array = np.zeros(count, np.int64) if allocated is None else allocated.astype(np.int64)
-        if len(self._used) != count or (self._used < 0).any() or (self._used.astype(np.uint64) > geometry.sizes).any():
+        used: I64Array = np.zeros(count, np.int64) if allocated is None else allocated.astype(np.int64)
+        if len(used) != count or (used < 0).any() or (used.astype(np.uint64) > geometry.sizes).any():
             raise CorruptError(
                 "space maps say that more is allocated than there is, or less than nothing", vdev=top.name
             )
-        self.used_bytes, self.waiting_bytes = int(self._used.sum()), 0
-        self._waiting: I64Array = np.zeros(count, np.int64)
+        self._used: list[int] = used.tolist()
+        self._waiting = [0] * count
+        self.used_bytes, self.waiting_bytes = sum(self._used), 0
         self._load = load
         self._align = top.stripe()
         self._live: dict[int, LiveMetaslab] = {}
         self._changed: set[int] = set()  # metaslabs where anything is on its way
         # Bounds until a metaslab is loaded, exact from then on.
-        self._largest: U64Array = geometry.sizes - self._used.astype(np.uint64)
+        self._largest: U64Array = geometry.sizes - used.astype(np.uint64)
         self._weight: U64Array = _weight_of_bound(self._largest)
         self._most: int | None = None  # the largest of all, once asked for
         self._in_use: dict[int, tuple[int, int]] = {}  # copy -> metaslab, power of two when it was chosen
+
+    @property
+    def takes(self) -> bool:
+        """Blocks may be allocated on it: it is there, is not to go, and nobody forbade it. Else they are only freed."""
+        config = self.top.config
+        return self.top.state >= VdevState.DEGRADED and not config.get("removing") and not config.get("non_allocating")
 
     @property
     def free_bytes(self) -> int:
@@ -99,22 +105,33 @@ class MetaslabGroup:
         """A metaslab whose free space is known.
 
         Raises:
-            CorruptError and others: its space map makes no sense, or cannot be read.
+            CorruptError and others: its space map makes no sense, or cannot be read, or has not as much allocated as
+                the figures say.
         """
         one = self.live(index)
         if one.free is None:
-            none = np.zeros(0, np.uint64)
-            one.load(*(self._load(self.id, index) if self._load is not None else (none, none)))
+            before = self._used[index]
+            one.load(*(self._load(self.id, index) if self._load is not None else (_NONE, _NONE)))
             self._learn(one)
+            if self._used[index] != before:
+                found, one.free = self._used[index], None
+                self._learn(one, found - before)
+                raise CorruptError(
+                    "the figures of a metaslab say something else than its space map",
+                    vdev=self.top.name,
+                    metaslab=index,
+                    figure=before,
+                    map=found,
+                )
         return one
 
     def _learn(self, one: LiveMetaslab, freed: int = 0) -> None:
         """Note down what changed in a metaslab. ``freed``: bytes freed just now."""
         index, free = one.index, one.free
         waiting = one.waiting_bytes
-        used = one.size - free.space - waiting if free is not None else int(self._used[index]) - freed
-        self.used_bytes += used - int(self._used[index])
-        self.waiting_bytes += waiting - int(self._waiting[index])
+        used = one.size - free.space - waiting if free is not None else self._used[index] - freed
+        self.used_bytes += used - self._used[index]
+        self.waiting_bytes += waiting - self._waiting[index]
         self._used[index], self._waiting[index] = used, waiting
         largest = free.largest if free is not None else one.size - used - waiting
         if self._most is not None and largest > self._most:
@@ -123,9 +140,8 @@ class MetaslabGroup:
             self._most = None
         self._largest[index] = largest
         if free:
-            histogram = free.histogram()
-            power = int(np.flatnonzero(histogram)[-1])
-            self._weight[index] = power << COUNT_BITS | min(int(histogram[power]), (1 << COUNT_BITS) - 1)
+            power = largest.bit_length() - 1
+            self._weight[index] = power << COUNT_BITS | free.count_of(power)
         elif free is not None:
             self._weight[index] = 0
         else:
@@ -192,7 +208,7 @@ class MetaslabGroup:
             if parts:
                 self.unallocate(np.concatenate(parts), asizes[:done], txg)
             raise
-        return (np.concatenate(parts) if parts else np.zeros(0, np.uint64)), used
+        return (parts[0] if len(parts) == 1 else np.concatenate([_NONE, *parts])), used
 
     def unallocate(self, offsets: U64Array, asizes: U64Array, txg: int) -> None:
         """Undo allocations (see ``LiveMetaslab.unallocate``)."""
@@ -221,7 +237,7 @@ class MetaslabGroup:
         try:
             for one, rows in list(self.places(offsets, asizes)):
                 freed = int(asizes[rows].sum())
-                if freed > int(self._used[one.index]):
+                if freed > self._used[one.index]:
                     raise CorruptError("more is freed than is allocated", vdev=self.top.name, metaslab=one.index)
                 one.release(offsets[rows], ends[rows], txg)
                 done.append((one, rows))
@@ -281,12 +297,6 @@ class MetaslabGroup:
             if not one.sync_done(txg, defer):
                 self._changed.discard(index)
             self._learn(one)
-
-
-def takes_blocks(top: Vdev) -> bool:
-    """Blocks may be allocated on a top-level vdev: it is there, it is not to go, and nobody forbade it."""
-    config = top.config
-    return top.state >= VdevState.DEGRADED and not config.get("removing") and not config.get("non_allocating")
 
 
 def _weight_of_bound(largest: U64Array) -> U64Array:

@@ -109,6 +109,8 @@ class LiveMetaslab:
     @property
     def waiting_bytes(self) -> int:
         """Bytes freed that cannot be allocated yet."""
+        if not (self.freeing or self.freed or self.deferred):
+            return 0
         return sum(tree.space for tree in self._waiting())
 
     # --- changes ------------------------------------------------------------------------------------------------------
@@ -117,8 +119,15 @@ class LiveMetaslab:
         """Offsets for blocks of these sizes, as many as there is room for."""
         offsets = self.loaded.allocate(sizes, align=align, run=run)
         if len(offsets):
-            self.allocating.setdefault(txg, RangeTree()).add(offsets, offsets + sizes[: len(offsets)])
+            self._allocated(offsets, offsets + sizes[: len(offsets)], txg)
         return offsets
+
+    def _allocated(self, starts: U64Array, ends: U64Array, txg: int) -> None:
+        try:
+            self.allocating.setdefault(txg, RangeTree()).add(starts, ends)
+        except MemoryError:
+            self.loaded.add(starts, ends)
+            raise
 
     def claim(self, starts: U64Array, ends: U64Array, txg: int) -> None:
         """Allocate these ranges.
@@ -130,7 +139,7 @@ class LiveMetaslab:
             self.loaded.remove(starts, ends)
         except ValueError as error:
             raise self._corrupt(f"space is claimed that is not free: {error}") from None
-        self.allocating.setdefault(txg, RangeTree()).add(starts, ends)
+        self._allocated(starts, ends, txg)
 
     def unallocate(self, starts: U64Array, ends: U64Array, txg: int) -> None:
         """Undo allocations of this txg that ``take_changes`` has not given to anybody. They are free at once.

@@ -60,7 +60,7 @@ def test_batches_lie_in_a_row(make_tree: Make, make_top: Make) -> None:
     allocator = Allocator(make_tree(*(make_top(1 << 34) for _ in range(4))))
     placed = allocator.allocate(np.full(1024, 65536), txg=4)[:, 0]
     breaks = (placed[1:, 0] != placed[:-1, 0]) | (placed[1:, 1] != placed[:-1, 1] + placed[:-1, 2])
-    assert np.count_nonzero(breaks) + 1 == 64  # 1 MiB each
+    assert np.count_nonzero(breaks) + 1 == 32  # 2 MiB each
     assert np.bincount(placed[:, 0].astype(int)).tolist() == [256] * 4
 
 
@@ -71,7 +71,7 @@ def test_emptier_vdevs_get_more(make_tree: Make, make_top: Make) -> None:
 
     def load(vdev: int, metaslab: int) -> tuple[U64, U64]:
         begin = metaslab * int(sizes[0])
-        return words(begin), words(begin + int(used[metaslab]))
+        return (words(begin), words(begin + int(used[metaslab]))) if vdev == 0 else (words(), words())
 
     allocator = Allocator(tree, load=load, allocated={0: used})
     placed = allocator.allocate(np.full(8192, 131072), txg=9)[:, 0]
@@ -325,6 +325,34 @@ def test_maps_that_cannot_be(make_tree: Make, make_top: Make) -> None:
     )
     with pytest.raises(CorruptError, match="outside of its metaslab"):
         allocator.allocate([4096], txg=4)
+
+
+def test_maps_and_figures_have_to_agree(make_tree: Make, make_top: Make) -> None:
+    """Figures left out, or logs forgotten: nothing is allocated where something may be."""
+
+    def load(vdev: int, metaslab: int) -> tuple[U64, U64]:
+        return words(metaslab << 25), words((metaslab << 25) + 8192)
+
+    for allocated in (None, {0: np.full(8, 4096, np.int64)}, {0: np.full(8, 12288, np.int64)}):
+        allocator = Allocator(make_tree(make_top()), load=load, allocated=allocated)
+        for _ in range(2):
+            with pytest.raises(CorruptError, match="figures of a metaslab"):
+                allocator.allocate([4096], txg=4)
+        assert allocator.allocated(NORMAL) == (0 if allocated is None else int(allocated[0].sum()))
+
+
+def test_a_txg_on_disk_does_not_change(make_tree: Make, make_top: Make) -> None:
+    allocator = Allocator(make_tree(make_top()))
+    placed = columns(allocator.allocate([4096], txg=4))
+    finish(allocator, 4)
+    for call in (
+        lambda: allocator.allocate([4096], txg=4),
+        lambda: allocator.free(*placed, txg=3),
+        lambda: allocator.claim(*placed, txg=4),
+        lambda: allocator.sync_done(4),
+    ):
+        with pytest.raises(ValueError, match="on disk already"):
+            call()
 
 
 def test_a_map_that_cannot_be_read_leaves_nothing_allocated(make_tree: Make, make_top: Make) -> None:

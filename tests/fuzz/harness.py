@@ -19,6 +19,8 @@ HARNESSES = tuple(sorted(path.stem.removeprefix("fuzz_") for path in (HERE / "c"
 SPECIAL = re.compile(r"_(?:ssse3|avx2|avx512|gfni_avx2|gfni_avx512|neon|shani)$")
 CHECKS = ["-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 SANITIZE = "address,undefined"
+#: Small leaves: short inputs fill many.
+SMALL = ["-DUB_RANGETREE_LEAF=8"]
 
 
 class NoCompilerError(Exception):
@@ -69,7 +71,7 @@ def build(name: str, folder: Path) -> tuple[Path, bool]:
         objects.append(str(target))
         if source in own or not target.exists():
             includes = [f"-I{KERNELS}", f"-I{HERE / 'c'}"]
-            _run([cc, "-std=c11", *includes, *CHECKS, sanitize, "-c", str(source), "-o", str(target)])
+            _run([cc, "-std=c11", *includes, *SMALL, *CHECKS, sanitize, "-c", str(source), "-o", str(target)])
     program = folder / f"fuzz_{name}"
     link = f"-fsanitize={'fuzzer,' if fuzzer else ''}{SANITIZE}"
     _run([cc, link, *objects, "-o", str(program), "-lpthread"])
