@@ -62,7 +62,8 @@ class MetaslabGroup:
             )
         self._used: list[int] = used.tolist()
         self._waiting = [0] * count
-        self.used_bytes, self.waiting_bytes = sum(self._used), 0
+        self.used_bytes: int = sum(self._used)
+        self.waiting_bytes = 0
         self._load = load
         self._align = top.stripe()
         self._live: dict[int, LiveMetaslab] = {}
