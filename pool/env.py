@@ -42,6 +42,7 @@ class Env:
         open_device: opens a path, for reading only or exclusively for writing; raises ``DeviceError``.
         create_file: makes a new file of so many bytes.
         hostname, hostid: written into labels; a host id of 0 is none, and is left out.
+        uid: of the user, written into the pool's history.
     """
 
     clock: Callable[[], float] = time.time
@@ -50,11 +51,12 @@ class Env:
     create_file: Callable[[str, int], None] = field(default=create_path)
     hostname: str = ""
     hostid: int = 0
+    uid: int = 0
 
     @classmethod
     def host(cls) -> Env:
         """The real world."""
-        return cls(hostname=socket.gethostname(), hostid=read_hostid())
+        return cls(hostname=socket.gethostname(), hostid=read_hostid(), uid=os.getuid())
 
     @classmethod
     def fixed(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from .dsl.propset import Setting
+from .dsl.proptable import Types
 from .env import Env
-from .errors import ExistsError, NotFoundError
+from .errors import ExistsError, NotFoundError, UnsupportedError, UsageError
+from .poolset import understand_new
 from .poolwrite import DIRTY_MAX, TXG_SECONDS, WritablePool
 from .spa.compatsets import Compatibility
+from .spa.compatsets import load as load_compatibility
 from .spa.create import NewPool, create
-from .spa.featureset import choose
+from .spa.featureset import PROPERTY, FeatureChoice, choose
 from .spa.importer import ImportOptions, load
 from .spa.newvdevs import NewOptions, NewVdevs, new_vdevs
 from .spa.poolnames import check_pool_name
+from .spa.poolprops import understand
 from .spa.scan import scan_all
 from .spa.vdevspec import Place, parse_for_create
 
@@ -30,10 +36,12 @@ def create_pool(
     force: bool = False,
     features: Mapping[str, str] | None = None,
     compatibility: Compatibility | None = None,
+    no_features: bool = False,
     properties: Mapping[str, int | str] | None = None,
     dataset_properties: Mapping[str, int | str] | None = None,
     fixed: Mapping[str, int] | None = None,
     owner: tuple[int, int, int] = (0, 0, 0o040755),
+    command: str = "",
     options: NewOptions | None = None,
     env: Env | None = None,
     threads: int = 1,
@@ -49,9 +57,11 @@ def create_pool(
         size: bytes of files that do not exist yet.
         ashift: log2 of the sector size; 0: 12, or more if a device has larger sectors.
         force: use devices that only look as if they were in use, and mixed redundancy.
-        features: ``feature@NAME`` -> ``enabled`` or ``disabled``. compatibility: a set of features.
-        properties, dataset_properties: of the pool and of its root dataset, as they are stored.
-        fixed: of the root dataset: normalization, utf8only, casesensitivity.
+        features: ``feature@NAME`` -> ``enabled`` or ``disabled``. compatibility: a set of features; without it the
+            one that the property of this name asks for. no_features: enable none that is not named.
+        properties, dataset_properties: of the pool and of its root dataset, in the words of ``zpool create``, or as
+            they are stored (numbers).
+        command: is put into the pool's history. fixed: of the root dataset: normalization, utf8only, casesensitivity.
         owner: uid, gid and mode of the root dataset's root directory.
         options: in place of ``size``, ``ashift`` and ``force``: all that can be said of new devices.
         env: clock, randomness, host; without it the real ones.
@@ -65,17 +75,22 @@ def create_pool(
     check_pool_name(name)
     env = env or Env.host()
     words = [layout] if isinstance(layout, str) else list(layout)
-    options = options or NewOptions(size=size, ashift=ashift, force=force)
+    plan = plan_pool(properties or {}, dataset_properties or {}, features or {}, compatibility, none=no_features)
+    if options is None:
+        options = NewOptions(size=size, ashift=ashift or plan.ashift, force=force)
     vdevs = new_vdevs(parse_for_create(words), env, options)
     try:
         new = NewPool(
             name,
             vdevs,
-            tuple(feature.name for feature in choose(features, compatibility).features),
-            properties=properties or {},
-            dataset_properties=dataset_properties or {},
-            fixed=fixed or {},
+            tuple(feature.name for feature in plan.choice.features),
+            properties=plan.stored,
+            dataset_properties=plan.dataset,
+            fixed={**plan.fixed, **(fixed or {})},
+            comment=plan.comment,
+            compatibility=plan.compatibility,
             owner=owner,
+            command=command,
         )
         engine = create(new, env, threads=threads)
         engine.writer.close()
@@ -89,6 +104,57 @@ def create_pool(
     return open_pool(
         vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """What a new pool's properties come to: those that are stored, and those that are kept elsewhere."""
+
+    choice: FeatureChoice
+    stored: Mapping[str, int | str]
+    dataset: Sequence[Setting]
+    fixed: Mapping[str, int]
+    ashift: int
+    comment: str | None
+    compatibility: str | None
+
+
+def plan_pool(
+    properties: Mapping[str, int | str],
+    dataset_properties: Mapping[str, int | str],
+    features: Mapping[str, str] | None = None,
+    compatibility: Compatibility | None = None,
+    *,
+    none: bool = False,
+) -> PoolPlan:
+    """Understand the properties of a new pool and its root dataset; refuse what cannot be.
+
+    Raises:
+        UsageError: unknown, or no value it can have. UnsupportedError: not written here.
+    """
+    wanted = dict(features or {})
+    wanted |= {name: str(value) for name, value in properties.items() if name.startswith(PROPERTY)}
+    stored: dict[str, int | str] = {}
+    for name, value in properties.items():
+        if not name.startswith(PROPERTY) and not (name == "version" and str(value) == "5000"):
+            stored[name] = value if isinstance(value, int) else understand(name, value)
+    if stored.get("bootfs"):
+        raise UsageError("bootfs can be set when the pool is there", "set it later")
+    comment, named = stored.pop("comment", None), stored.pop("compatibility", None)
+    stored.pop("bootfs", None)
+    stored.pop("cachefile", None)
+    if compatibility is None and named is not None:
+        compatibility = load_compatibility(str(named))
+    choice = choose(wanted, compatibility, none=none)
+    settings, fixed = understand_new(dataset_properties, Types.FILESYSTEM, choice.names.__contains__)
+    limits = [one.name for one in settings if one.name in ("quota", "reservation", "refreservation") and one.value]
+    if limits:
+        raise UnsupportedError(f"{limits[0]} of the root dataset is not set at creation", "set it later")
+    ashift = stored.get("ashift", 0)
+    return PoolPlan(
+        choice, stored, settings, fixed, ashift if isinstance(ashift, int) else 0,
+        str(comment) if comment else None, None if named in (None, "", "off") else str(named),
+    )  # fmt: skip
 
 
 def _places(vdevs: NewVdevs) -> list[Place]:

@@ -7,20 +7,25 @@ on ``sync``, or when the pool is closed. A crash loses what was not durable, and
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from . import poolset
 from .dmu.tx import TxManager
 from .dsl.accounting import available
 from .dsl.figures import setting as figure_setting
 from .dsl.names import check_dataset
+from .dsl.propset import Setting, setting
+from .dsl.proptable import Types
 from .dsl.writesettings import settings_of
 from .errors import NotFoundError, UsageError
 from .ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
+from .ondisk.label import STATE_DESTROYED, STATE_EXPORTED
 from .pool import Dataset, Pool, Volume
 from .spa import datasets
+from .spa.historywrite import log_command, log_internal
 from .spa.openwrite import open_for_writing
 from .vfswrite import MutableVfs
 from .zpl.writable import MutableFilesystem
@@ -150,7 +155,6 @@ class WritablePool(Pool):
     def _vfs(self, dsl: DslDataset) -> MutableVfs:
         from .dsl import props
 
-        number = {name: props.get(dsl, name).raw for name in ("recordsize", "dnodesize", "xattr", "atime")}
         filesystem = self._filesystems.get(dsl.obj)
         if filesystem is None:
             opened = datasets.open_dataset(self.engine, dsl)
@@ -163,10 +167,7 @@ class WritablePool(Pool):
             )
             if filesystem.unlinked():
                 filesystem.drain_unlinked()
-        filesystem.recordsize = int(number["recordsize"] or 128 << 10)
-        filesystem.dnodesize = dnode_bytes(int(number["dnodesize"] or 0))
-        filesystem.atime = bool(number["atime"])
-        filesystem.longnames = self.engine.features.enabled("longname") and props.get(dsl, "longname").raw == 1
+        self._configure(filesystem, dsl)
         return MutableVfs(
             filesystem,
             posix_acls=props.get(dsl, "acltype").exact == "posix",
@@ -198,6 +199,16 @@ class WritablePool(Pool):
     def _forget(self, number: int) -> None:
         self._filesystems.pop(number, None)
 
+    def _configure(self, filesystem: MutableFilesystem, dsl: DslDataset) -> None:
+        """Give an open file system what its dataset's properties say."""
+        from .dsl import props
+
+        number = {name: props.get(dsl, name).raw for name in ("recordsize", "dnodesize", "atime", "longname")}
+        filesystem.recordsize = int(number["recordsize"] or 128 << 10)
+        filesystem.dnodesize = dnode_bytes(int(number["dnodesize"] or 0))
+        filesystem.atime = bool(number["atime"])
+        filesystem.longnames = self.engine.features.enabled("longname") and number["longname"] == 1
+
     def create_filesystem(
         self,
         name: str,
@@ -211,7 +222,7 @@ class WritablePool(Pool):
 
         Args:
             name: its full name.
-            properties: as they are stored (numbers, text), by name.
+            properties: by name, in the words of ``zfs create``, or as they are stored (numbers).
             parents: make those above it that are missing.
             owner: uid, gid and mode of its root.
             fixed: properties set once: normalization, utf8only, casesensitivity.
@@ -219,12 +230,16 @@ class WritablePool(Pool):
         Raises:
             ExistsError; NotFoundError: the parent is missing. UsageError: no dataset can have this name.
         """
+        stored, given = poolset.understand(self, properties or {}, Types.FILESYSTEM)
         with self._admin():
-            dsl = self._create(name, properties or {}, parents=parents)
+            dsl = self._create(name, stored, parents=parents)
+            above = dsl.dir.parent.head if dsl.dir.parent is not None else None
+            fixed = poolset.inherited_fixed(above, {**given, **(fixed or {})})
             datasets.fill_filesystem(
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), owner=owner, fixed=fixed
             )
             dsl.learn_kind(2)
+            log_internal(self.engine, "create", "", dsl.name, dsl.obj)
             return self._vfs(dsl)
 
     def create_volume(
@@ -236,26 +251,30 @@ class WritablePool(Pool):
         volblocksize: int = datasets.VOLBLOCK_DEFAULT,
         parents: bool = False,
     ) -> MutableVolume:
-        """Make a volume; sparse, unless ``refreservation`` is among the properties.
+        """Make a volume; sparse, unless ``refreservation`` is among the properties (``auto``: all of it).
 
         Args:
             size: bytes, a multiple of ``volblocksize``.
 
         Raises: as ``create_filesystem``.
         """
+        wanted = dict(properties or {})
+        setting("volblocksize", volblocksize, Types.VOLUME, enabled=self.engine.features.enabled, creating=True)
+        if wanted.get("refreservation") == "auto":
+            copies = setting("copies", wanted.get("copies", 1), Types.VOLUME).value
+            wanted["refreservation"] = poolset.reservation(self.engine, size, volblocksize, int(copies))
+        stored, _ = poolset.understand(self, wanted, Types.VOLUME)
         with self._admin():
-            dsl = self._create(name, properties or {}, parents=parents)
+            dsl = self._create(name, stored, parents=parents)
             datasets.fill_volume(
-                self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize
-            )
+                self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize,
+                refreservation=poolset.reserved_for_head(dsl),
+            )  # fmt: skip
             dsl.learn_kind(3)
+            log_internal(self.engine, "create", "", dsl.name, dsl.obj)
             return MutableVolume(self, dsl)
 
-    def _create(self, name: str, properties: Mapping[str, int | str], *, parents: bool) -> DslDataset:
-        from .dmu.mutablezap import MutableZap
-        from .dsl import charge
-        from .spa.create import put_properties
-
+    def _create(self, name: str, properties: Sequence[Setting], *, parents: bool) -> DslDataset:
         name = check_dataset(self.full_name(name))
         above, _, short = name.rpartition("/")
         if not above:
@@ -267,11 +286,14 @@ class WritablePool(Pool):
                 raise
             self.create_filesystem(above, parents=True)
             parent = self.spa.dsl.directory_of(above)
-        directory, _ = datasets.create_dataset(self.engine, parent, short, self._origin)
-        props = charge.read_dir(self.engine.mos, directory).props_zapobj
-        put_properties(MutableZap(self.engine.mos.dnode(props)), properties)
-        self._changed()
         self.engine.tx.note(self._changed)
+        datasets.create_dataset(self.engine, parent, short, self._origin)
+        self._changed()
+        head = self.spa.dsl.directory_of(name).head
+        assert head is not None
+        for one in properties:
+            poolset.apply(self, head, one)
+        self._changed()
         head = self.spa.dsl.directory_of(name).head
         assert head is not None
         return head
@@ -302,8 +324,52 @@ class WritablePool(Pool):
             NotFoundError, NotEmptyError; UsageError: inside a transaction, or the pool's root.
         """
         dataset: Dataset = self.dataset(name)
-        datasets.destroy_dataset(self.engine, dataset._live)
-        self._filesystems.pop(dataset._live.obj, None)
+        dsl = dataset._live
+        datasets.destroy_dataset(self.engine, dsl)
+        self._filesystems.pop(dsl.obj, None)
+        self._changed()
+        with self.transaction():
+            log_internal(self.engine, "destroy", "", dsl.name, dsl.obj)
+
+    # --- properties and history -----------------------------------------------------------------------------------
+
+    def set(self, name: str, prop: str, value: int | str) -> None:
+        """Set a property of a file system or volume, as ``zfs set`` does; what is open follows at once.
+
+        Args:
+            name: of the dataset. prop: of the property.
+            value: as the command line has it (``128K``, ``lz4``, ``none``), or the number that is stored.
+
+        Raises:
+            NotFoundError: no such dataset. UsageError: no such property, or it cannot be this.
+            NoSpaceError: a quota below what is used, a reservation above what there is.
+            UnsupportedFeatureError: it needs a feature that is not enabled. UnsupportedError: it is not written here.
+        """
+        poolset.set_property(self, name, prop, value)
+
+    def inherit(self, name: str, prop: str) -> None:
+        """Take a property's own value back: it is inherited, or the default.
+
+        Raises:
+            NotFoundError: no such dataset. UsageError: no property that is inherited.
+        """
+        poolset.inherit(self, name, prop)
+
+    def set_pool(self, prop: str, value: str) -> list[str]:
+        """Set a property of the pool, or enable a feature (``feature@NAME`` to ``enabled``).
+
+        Returns:
+            short names of features that this has enabled: it, and those it depends on.
+
+        Raises:
+            UsageError: no such property, or it cannot be this. UnsupportedError: it is not written here.
+        """
+        return poolset.set_pool_property(self, prop, value)
+
+    def record(self, command: str) -> None:
+        """Put a command into the pool's history, as ``zpool history`` shows it."""
+        with self.transaction():
+            log_command(self.engine, command)
         self._changed()
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -312,14 +378,24 @@ class WritablePool(Pool):
         """Write everything and let go of the pool: another machine may import it."""
         self.close()
 
+    def destroy_pool(self) -> None:
+        """Mark the pool as destroyed and let go of it: its devices are free for others.
+
+        Nothing is overwritten: ``zpool import -D`` finds it as long as nobody does.
+        """
+        self._end(STATE_DESTROYED)
+
     def close(self) -> None:
         """Write what waits, mark the pool as exported, and let go of the devices. Closing twice is fine."""
+        self._end(STATE_EXPORTED)
+
+    def _end(self, state: int) -> None:
         if self.spa.closed:
             return
         self._stop.set()
         try:
             if not self.engine.tx.broken:
-                self.engine.export()
+                self.engine.export(state)
         finally:
             self.engine.writer.close()
             super().close()

@@ -32,10 +32,12 @@ FLOORS = {
     "pool": 8,
     "vfs": 8,
     "vfswrite": 8,
+    "poolset": 8,
     "poolwrite": 8,
     "poolcreate": 8,
     "manifest": 8,
     "extract": 8,
+    "ingest": 8,
     "": 8,  # pool/__init__.py, the public face
     "cli": 9,
     "serve": 9,

@@ -60,6 +60,27 @@ class FeatureCounts:
         self.counts[feature.guid] = count
         self._changed.add(feature.guid)
 
+    def enable(self, name: str, texts: int, stamps: int) -> list[str]:
+        """Enable a feature, and before it what it depends on; gives the short names of those that were not enabled.
+
+        Args:
+            texts, stamps: objects of the descriptions and of the txgs in which features were enabled (0: there is
+                none).
+        """
+        feature = BY_NAME[name]
+        if feature.guid in self.counts:
+            return []
+        done = [one for needed in feature.depends for one in self.enable(needed, texts, stamps)]
+        counts, guid, count = self.counts, feature.guid, int(feature.active_at_once)
+        MutableZap(self._mos.dnode(self._objects[_FOR_WRITE[guid]])).add(guid, count)
+        MutableZap(self._mos.dnode(texts)).update(guid, feature.text.encode() + b"\0", int_size=1)
+        self._mos.tx.note(lambda: counts.__delitem__(guid))
+        counts[guid] = count
+        if stamps and self.enabled("enabled_txg") and name != "enabled_txg":
+            MutableZap(self._mos.dnode(stamps)).add(guid, self._mos.tx.txg)
+            self.add("enabled_txg")
+        return [*done, name]
+
     def write(self) -> None:
         """Changed counts into their ZAPs."""
         for guid in sorted(self._changed):

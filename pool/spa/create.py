@@ -8,35 +8,36 @@ Source: OpenZFS, spa.c (``spa_create``), vdev_label.c (``vdev_label_init``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from ..alloc.allocator import Allocator
 from ..dmu.mutableobjset import MutableObjset
-from ..dmu.mutablezap import MutableZap, create_zap
+from ..dmu.mutablezap import MutableZap
 from ..dmu.tx import TxManager
 from ..dmu.writepolicy import WriteSettings
-from ..dsl import charge
+from ..dsl import propwrite
 from ..dsl.create import TXG_INITIAL
 from ..dsl.featurerefs import FeatureCounts
 from ..dsl.pool import DslPool
+from ..dsl.propset import Setting
 from ..dsl.writesettings import settings_of
 from ..env import Env
 from ..errors import DeviceError
-from ..ondisk.dmutypes import ObjectType
 from ..ondisk.features import BY_GUID
 from ..ondisk.nvlist import NVList
 from ..ondisk.objset import ObjsetType
+from ..ondisk.uberblock import VERSION_FEATURES
 from ..vdev import labels
 from ..zio.compress import Compression
 from ..zio.reader import Zio
 from ..zio.writer import ZioWriter
 from . import mos as metadata
-from . import poolconfig
+from . import poolconfig, poolprops
 from .datasets import fill_filesystem
 from .engine import Engine
+from .historywrite import log_command, log_internal
 from .moswrite import create_packed
 from .newmos import NewMos, build_mos
 from .newvdevs import NewVdevs
@@ -46,7 +47,6 @@ from .spacemapstore import SpaceMapStore
 from .vdevzaps import create_vdev_zaps
 
 SALT_SIZE = 32
-POOL_PROPS = "pool_props"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,21 @@ class NewPool:
         name: of the pool.
         vdevs: its devices, open for writing.
         features: short names of features to be enabled, dependencies before those that need them.
-        properties: of the pool, as they are stored. dataset_properties: of the root dataset, likewise.
+        properties: of the pool, as they are stored. dataset_properties: of the root dataset.
         owner: uid, gid and mode of the root dataset's root directory.
+        command: that makes it, for its history.
     """
 
     name: str
     vdevs: NewVdevs
     features: tuple[str, ...]
     properties: Mapping[str, int | str] = field(default_factory=dict)
-    dataset_properties: Mapping[str, int | str] = field(default_factory=dict)
+    dataset_properties: Sequence[Setting] = ()
     fixed: Mapping[str, int] = field(default_factory=dict)
     comment: str | None = None
     compatibility: str | None = None
     owner: tuple[int, int, int] = (0, 0, 0o040755)
+    command: str = ""
 
 
 def create(new: NewPool, env: Env, *, threads: int = 1) -> Engine:
@@ -118,7 +120,7 @@ def create(new: NewPool, env: Env, *, threads: int = 1) -> Engine:
         if root_zap:
             features.add("vdev_zaps_v2")
         _aux_lists(mos, directory, new)
-        _properties(mos, directory, new, made)
+        _properties(mos, new, made)
         for guid, count in new.vdevs.feature_counts.items():
             features.add(BY_GUID[guid].name, count)
         facts = facts.with_features(features.active())
@@ -128,6 +130,10 @@ def create(new: NewPool, env: Env, *, threads: int = 1) -> Engine:
         )  # fmt: skip
         engine.config_dirty = True
         _root_dataset(engine, new, made)
+        release = f"pool version {VERSION_FEATURES}; software version uberblock; uts {env.hostname}"
+        log_internal(engine, "create", release)
+        if new.command:
+            log_command(engine, new.command)
     engine.sync()
     return engine
 
@@ -176,20 +182,8 @@ def _aux_lists(mos: MutableObjset, directory: MutableZap, new: NewPool) -> None:
             directory.add(name, create_packed(mos, poolconfig.aux_list(name, leaves)))
 
 
-def _properties(mos: MutableObjset, directory: MutableZap, new: NewPool, made: NewMos) -> None:
+def _properties(mos: MutableObjset, new: NewPool, made: NewMos) -> None:
     if new.properties:
-        zap = create_zap(mos, ObjectType.POOL_PROPS, mos.random_bytes)
-        directory.add(POOL_PROPS, zap.dnode.number)
-        put_properties(zap, new.properties)
+        poolprops.put(mos, new.properties)
     if new.dataset_properties:
-        props = charge.read_dir(mos, made.root_dir).props_zapobj
-        put_properties(MutableZap(mos.dnode(props)), new.dataset_properties)
-
-
-def put_properties(zap: MutableZap, values: Mapping[str, Any]) -> None:
-    """Properties as they are stored: numbers as 64 bits, text with a NUL behind it."""
-    for name, value in values.items():
-        if isinstance(value, str):
-            zap.update(name, value.encode("utf-8", "surrogateescape") + b"\0", int_size=1)
-        else:
-            zap.update(name, value)
+        propwrite.store(mos, made.root_dir, new.dataset_properties)

@@ -162,12 +162,14 @@ def create_dataset(engine: Engine, parent: DslDir, short_name: str, origin: int)
 
 
 def fill_volume(
-    engine: Engine, head: int, name: str, settings: WriteSettings, *, size: int, block: int = VOLBLOCK_DEFAULT
-) -> WritableDataset:
+    engine: Engine, head: int, name: str, settings: WriteSettings, *, size: int, block: int = VOLBLOCK_DEFAULT,
+    refreservation: int = 0,
+) -> WritableDataset:  # fmt: skip
     """Give a new head dataset the content of an empty volume.
 
     Args:
         size: bytes, a multiple of ``block``. block: volblocksize.
+        refreservation: bytes it has reserved for itself.
 
     Raises:
         UsageError: sizes that do not exist.
@@ -180,7 +182,7 @@ def fill_volume(
     objset.allocate(ObjectType.ZVOL, block_size=block, number=ZVOL_OBJECT)
     zap = create_zap(objset, ObjectType.ZVOL_PROP, objset.random_bytes, number=ZVOL_PROP_OBJECT)
     zap.add("size", size)
-    return _adopt(engine, head, objset)
+    return _adopt(engine, head, objset, refreservation)
 
 
 def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:

@@ -130,6 +130,27 @@ class Engine:
         """How the MOS is written, and with it what the pool's features allow."""
         return self._settings
 
+    def follow_features(self) -> None:
+        """Features were enabled, in a transaction: write as they allow, and name them in the labels."""
+        before = (self._settings, self.facts, self.config_dirty)
+
+        def undo() -> None:
+            self._settings, self.facts, self.config_dirty = before
+            self.mos.settings = self._settings
+
+        self.tx.note(undo)
+        enabled = self.features.enabled
+        self._settings = self.mos.settings = replace(
+            self._settings,
+            compress_metadata=Compression.LZ4 if enabled("lz4_compress") else Compression.LZJB,
+            embed=enabled("embedded_data"),
+            hole_birth=enabled("hole_birth"),
+        )
+        facts = self.facts.with_features(self.features.active())
+        if facts != self.facts:
+            self.facts = facts
+            self.config_dirty = True
+
     # --- the MOS's own space ----------------------------------------------------------------------------------------
 
     def _mos_born(self, bps: BpArray) -> None:
@@ -217,11 +238,15 @@ class Engine:
             tx.dirty_bytes = 0
             return self.synced_txg
 
-    def export(self) -> int:
-        """Write everything, and say in the labels that nobody has the pool any more; gives the last txg."""
+    def export(self, state: int = label.STATE_EXPORTED) -> int:
+        """Write everything, and say in the labels that nobody has the pool any more; gives the last txg.
+
+        Args:
+            state: exported, or destroyed.
+        """
         with self.tx.lock:
             self.sync()
-            self.facts = replace(self.facts, state=label.STATE_EXPORTED)
+            self.facts = replace(self.facts, state=state)
             self.config_dirty = True
             return self.sync()
 
