@@ -6,6 +6,7 @@
 #define UB_LANES 16
 #define UB_NARROW &ub_blake3_avx2
 #define UB_KERNEL ub_blake3_avx512
+#define UB_MANY_REGISTERS
 #define UB_KERNEL_NAME "avx512"
 
 /* Chunks mostly follow each other: what the next call will want. (A prefetch never faults.) */

@@ -1,7 +1,8 @@
 /* BLAKE3's compression function for several chunks or parent nodes side by side, written once for plain C and
  * every vector instruction set: lane j of each vector belongs to node j.
  *
- * The including file defines UB_LANES, UB_NARROW, UB_KERNEL, UB_KERNEL_NAME, and for vectors of UB_LANES
+ * The including file defines UB_LANES, UB_NARROW, UB_KERNEL, UB_KERNEL_NAME, UB_MANY_REGISTERS where there are 32 vector
+ * registers, and for vectors of UB_LANES
  * words of 32 bits:
  *     ub_vec, ub_add(a, b), ub_xor(a, b), ub_rotr(v, bits)
  *     ub_splat(word)           the word in every lane
@@ -13,6 +14,7 @@
  */
 #include "blake3_impl.h"
 
+#if defined(UB_MANY_REGISTERS)
 /* Half of the mixing function, on four independent quarters of the state at once: columns (s = 0), or
  * diagonals (s = 1), where the second, third and fourth row begin one, two and three columns further. */
 #define COLUMN(row, shift, i) v[(row) + (((i) + (shift)) & 3)]
@@ -39,6 +41,23 @@
     HALF(0, m1, m3, m5, m7, 8, 7);                                                       \
     HALF(1, m8, m10, m12, m14, 16, 12);                                                  \
     HALF(1, m9, m11, m13, m15, 8, 7)
+#else
+/* Where sixteen registers hold the state and nothing else, one mixing function after the other: what is put aside
+ * meanwhile is not wanted soon. */
+#define HALF_MIX(a, b, c, d, m, bits_d, bits_b)                                          \
+    (v[a] = ub_add(ub_add(v[a], w[m]), v[b]), v[d] = ub_rotr(ub_xor(v[d], v[a]), bits_d), \
+     v[c] = ub_add(v[c], v[d]), v[b] = ub_rotr(ub_xor(v[b], v[c]), bits_b))
+#define MIX(a, b, c, d, m0, m1) HALF_MIX(a, b, c, d, m0, 16, 12), HALF_MIX(a, b, c, d, m1, 8, 7)
+#define ROUND(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)      \
+    MIX(0, 4, 8, 12, m0, m1);                                                            \
+    MIX(1, 5, 9, 13, m2, m3);                                                            \
+    MIX(2, 6, 10, 14, m4, m5);                                                           \
+    MIX(3, 7, 11, 15, m6, m7);                                                           \
+    MIX(0, 5, 10, 15, m8, m9);                                                           \
+    MIX(1, 6, 11, 12, m10, m11);                                                         \
+    MIX(2, 7, 8, 13, m12, m13);                                                          \
+    MIX(3, 4, 9, 14, m14, m15)
+#endif
 
 static void ub_hash(const uint32_t key[8], const ub_blake3_call *call, const ub_blake3_lanes *lanes)
 {

@@ -6,6 +6,7 @@
 #define UB_LANES 4
 #define UB_NARROW &ub_blake3_scalar
 #define UB_KERNEL ub_blake3_neon
+#define UB_MANY_REGISTERS
 #define UB_KERNEL_NAME "neon"
 
 #define INLINE static inline __attribute__((always_inline))

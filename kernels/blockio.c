@@ -392,6 +392,7 @@ static int rebuild(work *w, const ub_group *g, uint8_t *data, const uint8_t *hav
 static int is_slow(const ub_job *job)
 {
     return job->checksum == UB_CHECKSUM_SHA256 || job->checksum == UB_CHECKSUM_SHA512 ||
+           job->checksum == UB_CHECKSUM_SKEIN || job->checksum == UB_CHECKSUM_EDONR ||
            job->checksum == UB_CHECKSUM_BLAKE3;
 }
 

@@ -77,6 +77,20 @@ static const ub_candidate edonr[] = {
     {NULL, NULL, 0},
 };
 
+static const ub_candidate skein_many[] = {
+    {"avx512", AVX512(ub_skein_many_avx512), UB_CPU_AVX512},
+    {"avx2", AVX2(ub_skein_many_avx2), UB_CPU_AVX2},
+    {"single", &ub_salted_many_single, 0},
+    {NULL, NULL, 0},
+};
+
+static const ub_candidate edonr_many[] = {
+    {"avx512", AVX512(ub_edonr_many_avx512), UB_CPU_AVX512},
+    {"avx2", AVX2(ub_edonr_many_avx2), UB_CPU_AVX2},
+    {"single", &ub_salted_many_single, 0},
+    {NULL, NULL, 0},
+};
+
 static ub_choice own[UB_FAMILIES];
 
 #define FAMILY(number, name, variable, candidates) [number] = {name, variable, candidates, &own[number]}
@@ -89,6 +103,8 @@ static ub_family families[UB_FAMILIES] = {
     FAMILY(UB_FAMILY_SHA256_MANY, "sha256_many", "UBERBLOCK_SHA256_MANY", sha256_many),
     FAMILY(UB_FAMILY_SHA512_MANY, "sha512_many", "UBERBLOCK_SHA512_MANY", sha512_many),
     FAMILY(UB_FAMILY_BLAKE3, "blake3", "UBERBLOCK_BLAKE3", blake3),
+    FAMILY(UB_FAMILY_SKEIN_MANY, "skein_many", "UBERBLOCK_SKEIN_MANY", skein_many),
+    FAMILY(UB_FAMILY_EDONR_MANY, "edonr_many", "UBERBLOCK_EDONR_MANY", edonr_many),
 };
 
 ub_family *ub_checksum_family(int family)
@@ -206,9 +222,14 @@ int ub_checksum_many(int id, size_t count, const uint8_t *const *p, const size_t
                     out[i][j] = __builtin_bswap64(out[i][j]);
         return UB_OK;
     }
-    if (id == UB_CHECKSUM_BLAKE3 && salt != NULL) {
+    if (salt != NULL && (id == UB_CHECKSUM_BLAKE3 || id == UB_CHECKSUM_SKEIN || id == UB_CHECKSUM_EDONR)) {
         uint8_t(*digests)[32] = (void *)out;
-        ub_blake3_many(kernel_of(UB_FAMILY_BLAKE3), salt->bytes, count, p, n, digests);
+        if (id == UB_CHECKSUM_BLAKE3)
+            ub_blake3_many(kernel_of(UB_FAMILY_BLAKE3), salt->bytes, count, p, n, digests);
+        else if (id == UB_CHECKSUM_SKEIN)
+            ub_skein_many(kernel_of(UB_FAMILY_SKEIN_MANY), salt->skein, count, p, n, digests);
+        else
+            ub_edonr_many(kernel_of(UB_FAMILY_EDONR_MANY), kernel_of(UB_FAMILY_EDONR), salt->edonr, count, p, n, digests);
         for (size_t i = 0; i < count; i++)
             words_of(digests[i], byteswap, out[i]);
         return UB_OK;

@@ -79,7 +79,9 @@ enum {
     UB_FAMILY_SHA256_MANY = 4, /* of several buffers side by side */
     UB_FAMILY_SHA512_MANY = 5,
     UB_FAMILY_BLAKE3 = 6,
-    UB_FAMILIES = 7,
+    UB_FAMILY_SKEIN_MANY = 7,
+    UB_FAMILY_EDONR_MANY = 8,
+    UB_FAMILIES = 9,
 };
 
 /* A family, for choice.h: its names and its choice. The choices of all families lie in one array, in the
@@ -134,6 +136,15 @@ typedef struct {
     void (*blocks)(uint64_t state[16], const uint8_t *p, size_t nblocks);
 } ub_edonr_kernel;
 
+/* Skein and Edon-R of several messages side by side, from their beginning on; the state as above. */
+typedef struct {
+    const char *name;
+    size_t lanes; /* 0: one after the other */
+    void (*blocks)(uint64_t *state, const uint8_t *const *p, size_t nblocks);
+} ub_salted_many_kernel;
+
+#define UB_SALTED_LANES_MAX 8
+
 extern const ub_fletcher_kernel ub_fletcher_scalar;
 extern const ub_fletcher_kernel ub_fletcher_avx2;
 extern const ub_fletcher_kernel ub_fletcher_avx512;
@@ -151,6 +162,11 @@ extern const ub_sha512_many_kernel ub_sha512_many_avx2;
 extern const ub_sha512_many_kernel ub_sha512_many_avx512;
 extern const ub_edonr_kernel ub_edonr_scalar;
 extern const ub_edonr_kernel ub_edonr_avx512;
+extern const ub_salted_many_kernel ub_salted_many_single;
+extern const ub_salted_many_kernel ub_skein_many_avx2;
+extern const ub_salted_many_kernel ub_skein_many_avx512;
+extern const ub_salted_many_kernel ub_edonr_many_avx2;
+extern const ub_salted_many_kernel ub_edonr_many_avx512;
 
 /* sha2.c: whole buffers. sha256 gives words, as they are defined; sha512 its digest, to be read in either
  * order. ub_sha2_pad writes the end of a message of n bytes to `tail`: what is left after the whole blocks, a
@@ -174,6 +190,25 @@ void ub_skein(const uint64_t state[8], const uint8_t *p, size_t n, uint8_t diges
 void ub_edonr_salted(const uint8_t salt[UB_SALT_BYTES], uint64_t state[16]);
 void ub_edonr(const ub_edonr_kernel *kernel, const uint64_t state[16], const uint8_t *p, size_t n,
               uint8_t digest[32]);
+
+/* The same from a state that has taken in the first `done` bytes, whole blocks; for Skein something must follow. The
+ * state is used up. */
+void ub_skein_finish(uint64_t state[8], const uint8_t *p, size_t n, size_t done, uint8_t digest[32]);
+void ub_edonr_finish(const ub_edonr_kernel *kernel, uint64_t state[16], const uint8_t *p, size_t n, size_t done,
+                     uint8_t digest[32]);
+
+/* Skein's blocks: bytes, and the upper tweak word of those of the message. */
+#define UB_SKEIN_BLOCK 64
+#define UB_SKEIN_TYPE(t) ((uint64_t)(t) << 56)
+#define UB_SKEIN_MESSAGE UB_SKEIN_TYPE(48)
+#define UB_SKEIN_FIRST (UINT64_C(1) << 62)
+#define UB_EDONR_BLOCK 128
+
+/* salted_many.c: of many buffers. */
+void ub_skein_many(const ub_salted_many_kernel *kernel, const uint64_t salted[8], size_t count,
+                   const uint8_t *const *p, const size_t *n, uint8_t (*digest)[32]);
+void ub_edonr_many(const ub_salted_many_kernel *kernel, const ub_edonr_kernel *single, const uint64_t salted[16],
+                   size_t count, const uint8_t *const *p, const size_t *n, uint8_t (*digest)[32]);
 
 /* edonr.c: the plain hash, 64 bytes, for the salt's prefix. */
 void ub_edonr512(const uint8_t *p, size_t n, uint8_t digest[64]);

@@ -12,8 +12,7 @@
 #define ub_xor(a, b) _mm256_xor_si256(a, b)
 #define ub_xor3(a, b, c) ub_xor(ub_xor(a, b), c)
 #define ub_choose(e, f, g) ub_xor(g, _mm256_and_si256(e, ub_xor(f, g)))
-#define ub_majority(a, b, c) \
-    _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(c, _mm256_or_si256(a, b)))
+#define ub_and(a, b) _mm256_and_si256(a, b)
 #define ub_rotr(v, bits) _mm256_or_si256(_mm256_srli_epi32(v, bits), _mm256_slli_epi32(v, 32 - (bits)))
 #define ub_shr(v, bits) _mm256_srli_epi32(v, bits)
 #define ub_splat(p) _mm256_set1_epi32((int)*(p))

@@ -5,7 +5,7 @@
  * and for vectors of UB_LANES words:
  *     ub_vec, ub_add(a, b), ub_xor3(a, b, c), ub_rotr(v, bits), ub_shr(v, bits)
  *     ub_choose(e, f, g)       bit by bit f where e is 1, g where it is 0
- *     ub_majority(a, b, c)     bit by bit what at least two of them say
+ *     ub_xor(a, b), ub_and(a, b); or ub_majority(a, b, c): bit by bit what at least two of them say
  *     ub_splat(p)              the word at p in every lane
  *     ub_load(p), ub_store(p, v)
  *     ub_message(w, p, at)     the 16 words, from big-endian bytes, at p[lane] + at
@@ -33,12 +33,25 @@ typedef uint64_t ub_word;
 #define UB_LOWER1(x) ub_xor3(ub_rotr(x, 19), ub_rotr(x, 61), ub_shr(x, 6))
 #endif
 
+/* Without an instruction for it, the majority is ((a ^ b) & (b ^ c)) ^ b; b ^ c comes from the round before. */
+#if defined(ub_majority)
+#define UB_BEGIN_MAJORITY(b, c)
+#define UB_MAJORITY(to, a, b, c) const ub_vec to = ub_majority(a, b, c)
+#else
+#define UB_BEGIN_MAJORITY(b, c) ub_vec b_c = ub_xor(b, c)
+#define UB_MAJORITY(to, a, b, c)                             \
+    const ub_vec a_b = ub_xor(a, b);                         \
+    const ub_vec to = ub_xor(ub_and(a_b, b_c), b);           \
+    b_c = a_b
+#endif
+
 #define ROUND(a, b, c, d, e, f, g, h, i, word)                                              \
     do {                                                                                    \
         ub_vec t = ub_add(ub_add(h, ub_add(word(i), ub_splat(k + (i)))), ub_choose(e, f, g)); \
         t = ub_add(t, UB_UPPER1(e));                                                        \
         (d) = ub_add(d, t);                                                                 \
-        (h) = ub_add(t, ub_add(UB_UPPER0(a), ub_majority(a, b, c)));                        \
+        UB_MAJORITY(majority, a, b, c);                                                     \
+        (h) = ub_add(t, ub_add(UB_UPPER0(a), majority));                                    \
     } while (0)
 
 #define FIRST(i) w[i]
@@ -67,7 +80,9 @@ static void ub_lanes(ub_word *state, const uint8_t *const *p, size_t nblocks)
     for (size_t at = 0; nblocks != 0; nblocks--, at += 2 * UB_BITS) {
         ub_vec w[16];
         ub_vec a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+        UB_BEGIN_MAJORITY(b, c);
         const ub_word *k = UB_CONSTANTS;
+        __asm__("" : "+r"(k)); /* known constants would come by way of general registers instead of memory */
         ub_message(w, p, at);
         EIGHT_ROUNDS(0, FIRST);
         EIGHT_ROUNDS(8, FIRST);

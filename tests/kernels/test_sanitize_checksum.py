@@ -10,7 +10,7 @@ PORTABLE: dict[str, list[str]] = {
     f"{name}.c": []
     for name in (
         "choice", "checksum_dispatch", "fletcher_scalar", "sha2", "sha2_many", "sha2_scalar", "skein", "edonr",
-        "blake3", "blake3_scalar",
+        "salted_many", "blake3", "blake3_scalar",
     )
 }
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
@@ -28,6 +28,8 @@ X86: dict[str, list[str]] = {
     "sha256_many_avx512.c": AVX512,
     "sha512_many_avx512.c": AVX512,
     "blake3_avx2.c": AVX2,
+    "salted_many_avx2.c": AVX2,
+    "salted_many_avx512.c": AVX512,
     "blake3_avx512.c": AVX512,
 }
 X86_DEFINES = ["-DUB_HAVE_AVX2=1", "-DUB_HAVE_AVX512=1", "-DUB_HAVE_SHANI=1"]

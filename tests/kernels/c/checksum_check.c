@@ -135,6 +135,8 @@ int main(void)
         compare_many(UB_CHECKSUM_SHA256, UB_FAMILY_SHA256_MANY, &salt, 640, byteswap);
         compare_many(UB_CHECKSUM_SHA512, UB_FAMILY_SHA512_MANY, &salt, 1280, byteswap);
         compare_many(UB_CHECKSUM_BLAKE3, UB_FAMILY_BLAKE3, &salt, 5632, byteswap);
+        compare_many(UB_CHECKSUM_SKEIN, UB_FAMILY_SKEIN_MANY, &salt, 1280, byteswap);
+        compare_many(UB_CHECKSUM_EDONR, UB_FAMILY_EDONR_MANY, &salt, 1280, byteswap);
     }
     compare(UB_CHECKSUM_BLAKE3, UB_FAMILY_BLAKE3, &salt, 600 * 1024 + 77, 3, 0);
     puts("all equal");
