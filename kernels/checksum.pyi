@@ -37,7 +37,7 @@ def sha256(buf: _Buffer, *, byteswap: bool = False) -> bytes:
     """SHA-256, each of its four words stored with the lowest byte first."""
 
 def sha512(buf: _Buffer, *, byteswap: bool = False) -> bytes:
-    """SHA-512/256."""
+    """SHA-512/256. A lone buffer from 16 KiB on goes to hashlib, unless a kernel has been asked for by name."""
 
 def skein(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """Skein-512-256 with the 32 bytes of the pool's salt as key."""
@@ -46,7 +46,7 @@ def edonr(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
     """Edon-R 512, salted by a prefix, first 256 bits."""
 
 def blake3(buf: _Buffer, salt: _Buffer, *, byteswap: bool = False) -> bytes:
-    """BLAKE3 with the 32 bytes of the pool's salt as key."""
+    """BLAKE3 with the 32 bytes of the pool's salt as key. A lone buffer that is not tiny goes to the package."""
 
 def many(
     name: str, buffers: Iterable[_Buffer], out: _Buffer, *, salt: _Buffer = b"", byteswap: bool = False

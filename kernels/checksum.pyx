@@ -3,13 +3,17 @@
 This file takes buffers apart, checks them, and releases the interpreter lock; it computes nothing.
 """
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, \
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_READ, PyBUF_SIMPLE, PyBUF_WRITABLE, \
     PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
+
+import hashlib
+from functools import partial
 
 from blake3 import blake3 as blake3_package
 
@@ -32,6 +36,7 @@ cdef extern from "checksum_impl.h" nogil:
         UB_CHECKSUM_EDONR
         UB_CHECKSUM_BLAKE3
         UB_FAMILIES
+        UB_FAMILY_SHA512
         SALT_BYTES "UB_SALT_BYTES"
     ctypedef struct ub_salt:
         pass
@@ -47,7 +52,8 @@ cdef extern from "checksum_impl.h" nogil:
 
 cdef enum:
     FEW = 16  # buffers of a call that lie on the stack
-    ALONE_BYTES = 512  # from here on the package of BLAKE3's authors hashes a lone buffer faster; ours hashes many
+    BLAKE3_BYTES = 512  # from here on the package of BLAKE3's authors hashes a lone buffer faster; ours hashes many
+    SHA512_BYTES = 16384  # and hashlib, which needs most of a microsecond to begin with
 
 #: Name -> number of the checksum on disk.
 IDS = {
@@ -59,6 +65,7 @@ IDS = {
     "edonr": UB_CHECKSUM_EDONR,
     "blake3": UB_CHECKSUM_BLAKE3,
 }
+sha512_library = partial(hashlib.new, "sha512_256") if "sha512_256" in hashlib.algorithms_available else None
 SALTED = frozenset({"skein", "edonr", "blake3"})
 FAMILIES = tuple([text(ub_checksum_family(i).name) for i in range(UB_FAMILIES)])
 
@@ -244,7 +251,22 @@ def sha256(buf, *, bint byteswap=False):
     return one("sha256", UB_CHECKSUM_SHA256, buf, b"", byteswap)
 
 
+cdef bytes by_library(object hashing, const Py_buffer *view, bint byteswap, dict options):
+    """The digest that somebody else's code makes; hashlib and blake3 release the interpreter lock themselves."""
+    cdef bytes digest = hashing(PyMemoryView_FromMemory(<char *>view.buf, view.len, PyBUF_READ), **options).digest()
+    return b"".join([digest[at:at + 8][::-1] for at in range(0, 32, 8)]) if byteswap else digest
+
+
 def sha512(buf, *, bint byteswap=False):
+    # A kernel that somebody has asked for gets all blocks.
+    cdef Py_buffer view
+    take(buf, &view, PyBUF_SIMPLE, "the data")
+    try:
+        if view.len >= SHA512_BYTES and sha512_library is not None and \
+                ub_checksum_family(UB_FAMILY_SHA512).choice.why == UB_BY_ORDER:
+            return by_library(sha512_library, &view, byteswap, {})
+    finally:
+        PyBuffer_Release(&view)
     return one("sha512", UB_CHECKSUM_SHA512, buf, b"", byteswap)
 
 
@@ -258,19 +280,16 @@ def edonr(buf, salt, *, bint byteswap=False):
 
 def blake3(buf, salt, *, bint byteswap=False):
     cdef Py_buffer view
-    cdef bytes key, digest
-    take(buf, &view, PyBUF_SIMPLE, "the data")
-    cdef Py_ssize_t size = view.len
-    PyBuffer_Release(&view)
-    if size < ALONE_BYTES:
-        return one("blake3", UB_CHECKSUM_BLAKE3, buf, salt, byteswap)
-    key = bytes(salt)
+    cdef bytes key = salt if type(salt) is bytes else bytes(salt)
     if len(key) != SALT_BYTES:
         raise ValueError(f"blake3 needs the pool's salt of {SALT_BYTES} bytes, not {len(key)}")
-    digest = blake3_package(memoryview(buf).cast("B"), key=key).digest()
-    if byteswap:
-        return b"".join([digest[at:at + 8][::-1] for at in range(0, 32, 8)])
-    return digest
+    take(buf, &view, PyBUF_SIMPLE, "the data")
+    try:
+        if view.len >= BLAKE3_BYTES:
+            return by_library(blake3_package, &view, byteswap, {"key": key})
+    finally:
+        PyBuffer_Release(&view)
+    return one("blake3", UB_CHECKSUM_BLAKE3, buf, key, byteswap)
 
 
 # --- many buffers -------------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@
 #include "fused_impl.h"
 #include "raidz_impl.h"
 
-/* Bytes of all data columns that are dealt with at a time, so that the second reader finds them in the second level
- * of caches; and of one column, between which the fixed costs of both kernels count for little and for nothing. */
+/* A block that stays in the caches is dealt with as a whole. Of a larger one so many bytes at a time, that the second
+ * reader finds them in the second level of caches; and so many of a column, that what both kernels cost to begin with
+ * counts for little. */
 enum {
+    SMALL = 2 * 1024 * 1024,
     PIECE = 256 * 1024,
     COLUMN_LEAST = 2 * 1024,
     COLUMN_UNIT = 512,
@@ -35,6 +37,22 @@ static int check(size_t ndata, size_t nparity, const size_t *len, size_t height)
     return UB_RAIDZ_OK;
 }
 
+/* The whole block; columns that lie one behind the other are summed in one go. */
+static int at_once(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
+                   uint8_t *const *parity, size_t height, int byteswap, uint64_t sums[4])
+{
+    const int error = ub_raidz_generate(ndata, nparity, data, len, parity, height);
+    for (size_t j = 0, next; j < ndata; j = next) {
+        size_t n = len[j];
+        for (next = j + 1; n != 0 && next < ndata && data[next] == data[j] + n; next++)
+            n += len[next];
+        if (n != 0)
+            ub_fletcher4_update(sums, data[j], n, byteswap);
+    }
+    ub_raidz_settle();
+    return error;
+}
+
 int ub_generate_fletcher4(size_t ndata, size_t nparity, const uint8_t *const *data, const size_t *len,
                           uint8_t *const *parity, size_t height, int byteswap, uint64_t sums[4])
 {
@@ -45,6 +63,9 @@ int ub_generate_fletcher4(size_t ndata, size_t nparity, const uint8_t *const *da
     int error = check(ndata, nparity, len, height);
     if (error != UB_RAIDZ_OK)
         return error;
+    memset(sums, 0, 4 * sizeof sums[0]);
+    if (height <= SMALL / ndata)
+        return at_once(ndata, nparity, data, len, parity, height, byteswap, sums);
     memset(column, 0, ndata * sizeof column[0]);
     const size_t step = piece_of_column(ndata);
     for (size_t at = 0, now; at < height; at += now) {
@@ -64,7 +85,6 @@ int ub_generate_fletcher4(size_t ndata, size_t nparity, const uint8_t *const *da
                 ub_fletcher4_update(column[j], from[j], left[j], byteswap);
     }
     ub_raidz_settle();
-    memset(sums, 0, 4 * sizeof sums[0]);
     for (size_t j = 0; j < ndata; j++)
         ub_fletcher4_combine(sums, column[j], len[j] / 4, sums);
     return UB_RAIDZ_OK;

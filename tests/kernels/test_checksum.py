@@ -155,6 +155,18 @@ def test_large_blocks(kernel: tuple[str, ...]) -> None:
                 assert call(name, NOISE[:size]) == expected(name, NOISE[:size])
 
 
+@pytest.mark.parametrize("name", ["sha512", "blake3"])
+def test_lone_blocks_that_libraries_hash(name: str) -> None:
+    """Around the sizes from which on they do; a kernel named by a call hashes all."""
+    for size in (511, 512, 16383, 16384, 100_001):
+        array = np.frombuffer(NOISE, np.uint8)[3 : 3 + size]
+        for byteswap in (False, True):
+            want = expected(name, array.tobytes(), byteswap)
+            assert call(name, array.data, byteswap) == want
+            assert call(name, memoryview(array.tobytes()), byteswap) == want
+    assert call(name, np.frombuffer(NOISE, np.uint64).data) == expected(name, NOISE)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_fletcher_by_chance(data: st.DataObject) -> None:

@@ -80,8 +80,18 @@ def test_parity_by_chance(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("nparity", [1, 2, 3])
 def test_parity_of_columns_of_many_pieces(nparity: int) -> None:
-    check_parity([300_004, 300_004, 299_492, 0], 300_004, nparity, False)
+    check_parity([700_004, 700_004, 699_492, 0], 700_004, nparity, False)
+    check_parity([65_540] * 33 + [65_536] * 3, 65_540, nparity, True)
     check_parity([32_768] * 5 + [32_256] * 3, 32_768, nparity, True)
+
+
+def test_parity_of_columns_apart_from_each_other() -> None:
+    data = [NOISE[at : at + 4096] for at in (8192, 0, 4096, 20_000)]
+    whole = np.concatenate(data)
+    made, want = [np.zeros(4096, np.uint8)], [np.zeros(4096, np.uint8)]
+    raidz.generate(data, want)
+    assert fused.generate_fletcher4(data, made) == checksum.fletcher4(whole)
+    assert np.array_equal(made, want)
 
 
 def test_parity_that_is_refused() -> None:
