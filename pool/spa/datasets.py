@@ -26,7 +26,7 @@ from ..dsl.writesettings import settings_of
 from ..errors import ExistsError, NotEmptyError, UnsupportedError, UsageError
 from ..ondisk import blkptr
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD
+from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD, BookmarkFlags
 from ..ondisk.objset import ObjsetType
 from ..ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from ..zpl.accounting import Accounting
@@ -58,6 +58,7 @@ def open_dataset(engine: Engine, dataset: DslDataset) -> WritableDataset:
             raise UsageError(f"{dataset.name} is a snapshot and never changes")
         if dataset.inconsistent:
             raise UnsupportedError(f"{dataset.name} is being received or destroyed, and cannot be changed")
+        check_writable(dataset)
         settings = settings_of(dataset, engine.settings)
         objset = MutableObjset(
             engine.zio,
@@ -82,6 +83,20 @@ def open_dataset(engine: Engine, dataset: DslDataset) -> WritableDataset:
             Accounting(objset)
         engine.datasets[dataset.obj] = found
     return found
+
+
+def check_writable(dataset: DslDataset) -> None:
+    """Refuse what a change to this dataset would have to keep right, and is not kept right here.
+
+    Raises:
+        UnsupportedError: it is a clone that lists its blocks, has bookmarks that count what is freed, or is redacted.
+    """
+    if dataset.dir.livelist is not None:
+        raise UnsupportedError("clones that keep a list of their blocks are not written", dataset=dataset.name)
+    if any(mark.phys.flags & BookmarkFlags.HAS_FBN for mark in dataset.bookmarks()):
+        raise UnsupportedError("a dataset with bookmarks that count freed space is not written", dataset=dataset.name)
+    if dataset.redaction_snapshots is not None:
+        raise UnsupportedError("redacted datasets are not written", dataset=dataset.name)
 
 
 def _refreservation(dataset: DslDataset) -> int:

@@ -47,13 +47,9 @@ NOT_WRITTEN = frozenset(
         "obsolete_counts",
         "block_cloning",
         "fast_dedup",
-        "livelist",
         "raidz_expansion",
-        "redacted_datasets",
-        "async_destroy",
         "dynamic_gang_header",
         "physical_rewrite",
-        "bookmark_written",
     }
 )
 

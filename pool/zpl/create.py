@@ -10,12 +10,10 @@ from collections.abc import Mapping
 
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import create_zap
-from ..ondisk import sa as ondisk_sa
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.zplconst import MASTER_NODE_OBJECT, ZPL_VERSION_SA
 from .attributes import NewFile
-from .sa import SaTable
-from .sastore import SaWriter
+from .sawrite import MutableSaTable
 
 ROOT_MODE = stat.S_IFDIR | 0o755
 TOUPPER = 2
@@ -68,5 +66,5 @@ def create_content(
         now_ns=now_ns,
         projid=0 if objset.flags & FLAG_PROJECTQUOTA else None,
     )
-    table = SaTable(ondisk_sa.standard_registry(), {})
-    SaWriter(objset, table, attributes.dnode.number).store(objset.dnode(root.dnode.number), new.attributes())
+    table = MutableSaTable(objset, attributes.dnode.number, objset.random_bytes)
+    table.store(root.dnode, new.attributes())

@@ -27,16 +27,17 @@ from ..errors import (
     NotADirectoryInPoolError,
     NotEmptyError,
     NotFoundError,
+    UnsupportedError,
     UsageError,
 )
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, Case, PFlags
+from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, ZPL_VERSION_SA, Case, PFlags
 from . import directory
 from .aclwrite import trivial_acl
 from .attributes import NewFile, no_execs_denied, pack
 from .directory import printable, text
 from .filesystem import Filesystem
-from .sastore import SaWriter
+from .sawrite import MutableSaTable
 from .znode import Znode
 
 #: Links a file can have. Source: zfs_dir.c.
@@ -72,17 +73,24 @@ class MutableFilesystem(Filesystem):
         relieve: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(objset)
+        if self.version < ZPL_VERSION_SA:
+            raise UnsupportedError(f"a file system of ZPL version {self.version} is not written", dataset=self.name)
         self.clock = clock
         self.recordsize = recordsize
         self.dnodesize = dnodesize
         self.longnames = longnames
         self.atime = atime
         self.relieve = relieve
-        self.sa_writer = SaWriter(objset, self.sa, self.master["SA_ATTRS"])
+        self.attributes = MutableSaTable(objset, self._fixed("SA_ATTRS"), objset.random_bytes)
         #: Objects that somebody has open: how often.
         self.held: dict[int, int] = {}
         #: Project of new files; None where projects are not counted.
         self.new_projid = 0 if objset.phys.flags & OBJSET_PROJECTQUOTA else None
+
+    @property
+    def sa(self) -> MutableSaTable:
+        """Registry and layouts of attributes."""
+        return self.attributes
 
     @property
     def tx(self) -> TxManager:
@@ -103,31 +111,14 @@ class MutableFilesystem(Filesystem):
 
     # --- attributes -------------------------------------------------------------------------------------------------
 
-    def attributes_of(self, znode: Znode) -> dict[str, bytes]:
-        """All attributes of a file as stored, in their order."""
-        found = {}
-        for name in znode.attribute_names():
-            raw = znode.attribute(name)
-            assert raw is not None
-            found[name] = raw[0]
-        return found
-
     def change(self, znode: Znode, values: Mapping[str, int | bytes | None]) -> Znode:
         """Set attributes of a file (``None`` takes one away); gives the file as it is then.
 
         Args:
             values: by name; numbers, times in nanoseconds, or bytes as stored.
         """
-        dn = self.mutable(znode.object)
         packed = {name: None if value is None else pack(name, value) for name, value in values.items()}
-        if not self.sa_writer.patch(dn, packed):
-            now = self.attributes_of(self.znode(znode.object))
-            for name, value in packed.items():
-                if value is None:
-                    now.pop(name, None)
-                else:
-                    now[name] = value
-            self.sa_writer.store(dn, now)
+        self.attributes.change(self.mutable(znode.object), packed)
         return self.znode(znode.object)
 
     def setattr(
@@ -235,7 +226,7 @@ class MutableFilesystem(Filesystem):
             dn = self.objset.allocate(
                 ObjectType.PLAIN_FILE_CONTENTS, bonus_type=ObjectType.SA, dnode_size=self.dnodesize
             )
-        self.sa_writer.store(dn, new.attributes())
+        self.attributes.store(dn, new.attributes())
         return dn
 
     def _enter(self, entries: MutableZap, name: bytes, number: int, mode: int) -> None:
