@@ -77,7 +77,7 @@ def test_uberblock_and_configuration(pools, both: Run, kind: str) -> None:
         assert ours == theirs and len(ours) > 5
 
 
-@pytest.mark.parametrize("option", ["-d", "-dd"])
+@pytest.mark.parametrize("option", ["-dd"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_datasets_and_objects(pools, both: Run, kind: str, option: str) -> None:
     """All lines but those of logs (-i shows these); datasets in any order."""
@@ -88,6 +88,11 @@ def test_datasets_and_objects(pools, both: Run, kind: str, option: str) -> None:
         theirs = theirs[: theirs.index(CHECKPOINTED)]
     assert sorted(ours) == sorted(theirs)
     assert len(ours) > (300 if option == "-dd" else 8)
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "removal"])
+def test_datasets(pools, both: Run, kind: str) -> None:
+    test_datasets_and_objects(pools, both, kind, "-d")
 
 
 @pytest.mark.parametrize("kind", ["mirror", "encrypted"])
