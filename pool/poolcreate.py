@@ -102,8 +102,9 @@ def create_pool(
     for device in vdevs.owned:
         device.close()
     return open_pool(
-        vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max
-    )
+        vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max,
+        options=ImportOptions(threads=threads, keep_paths=bool(options.label_paths)),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

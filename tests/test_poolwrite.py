@@ -11,6 +11,7 @@ from uberblock.pool.env import Env
 from uberblock.pool.errors import ExistsError, NoSpaceError, NotEmptyError, NotFoundError, UnsupportedError, UsageError
 from uberblock.pool.poolcreate import open_pool
 from uberblock.pool.poolwrite import WritablePool
+from uberblock.pool.spa.newvdevs import NewOptions
 from uberblock.pool.vfswrite import MutableVfs
 
 MIB = 1 << 20
@@ -263,6 +264,26 @@ def test_full_pool(tmp_path: Path) -> None:
     pool.close()
     with import_pool("tank", [str(tmp_path)]) as reader:
         assert reader.verify().clean and reader.fs("tank").read_bytes("/f") == data
+
+
+def test_a_small_block_does_not_make_the_large_ones_expensive(tmp_path: Path) -> None:
+    """What waits was all charged with the overhead of the block that came last: small files were refused."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    with pool.transaction():
+        fs.write_bytes("/large", bytes(range(256)) * (20 << 12))
+        fs.write_bytes("/small", b"x")
+    pool.close()
+
+
+def test_labels_keep_paths(tmp_path: Path) -> None:
+    """Paths asked for are in the labels, in place of those the files have here."""
+    path = str(tmp_path / "d0")
+    pool = make(tmp_path, options=NewOptions(size=80 * MIB, leaf_type="disk", label_paths={path: "/dev/sdx"}))
+    pool.fs().write_bytes("/x", b"1")
+    pool.close()
+    image = Path(path).read_bytes()
+    assert str(tmp_path).encode() not in image and b"/dev/sdx" in image
 
 
 def test_what_is_not_written_is_refused(tmp_path: Path) -> None:

@@ -244,10 +244,11 @@ class MutableDnode(Dnode):
         before = blocks.get(blkid)
         blocks[blkid] = data
         more = len(data) - (0 if before is None else len(before))
-        self.objset.waits(more)
+        count = int(before is None)
+        self.objset.waits(more, count)
 
         def undo() -> None:
-            self.objset.waits(-more)
+            self.objset.waits(-more, -count)
             if before is None:
                 blocks.pop(blkid, None)
             else:
@@ -305,12 +306,12 @@ class MutableDnode(Dnode):
     def _drop(self, blkid: int) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
         before = blocks.pop(blkid)
-        self.objset.waits(-len(before))
+        self.objset.waits(-len(before), -1)
         tx.forget((id(self), blkid))
 
         def undo() -> None:
             blocks[blkid] = before
-            self.objset.waits(len(before))
+            self.objset.waits(len(before), 1)
 
         tx.note(undo)
 

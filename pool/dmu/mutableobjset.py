@@ -187,10 +187,11 @@ class MutableObjset(Objset):
         """Without snapshots every block that is killed is free."""
         self.writer.free(bps if placed_again is None else bps[~placed_again], self.tx.txg)
 
-    def waits(self, more: int) -> None:
-        """So many more bytes wait to be written (or fewer, negative)."""
+    def waits(self, more: int, blocks: int = 0) -> None:
+        """So many more bytes, and blocks, wait to be written (or fewer, negative)."""
         self.dirty_bytes += more
         self.tx.dirty_bytes += more
+        self.tx.dirty_blocks += blocks
 
     def admit(self, more: int) -> None:
         """Refuse more bytes than there is room for.

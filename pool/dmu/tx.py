@@ -43,7 +43,7 @@ class TxManager:
         txg: the open txg, which all changes belong to.
         lock: held by whoever changes the pool.
         dirty: object sets changed in the open txg.
-        dirty_bytes: of data waiting to be written.
+        dirty_bytes, dirty_blocks: of data waiting to be written.
     """
 
     def __init__(self, txg: int) -> None:
@@ -51,6 +51,7 @@ class TxManager:
         self.lock = RLock()
         self.dirty: dict[int, MutableObjset] = {}
         self.dirty_bytes = 0
+        self.dirty_blocks = 0
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
         self._frames: list[_Frame] = []

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +69,7 @@ UBERBLOCK_VDEVS = 3
 
 #: What data takes besides itself: indirect blocks and dnodes, two copies of them.
 METADATA_FACTOR = 1.0625
+SMALL_BLOCK, LARGE_BLOCK = 512, 128 << 10
 
 
 class Engine:
@@ -120,7 +122,6 @@ class Engine:
         self._settings = mos.settings
         self._room: int | None = None
         self._slop = 0
-        self._overhead: dict[int, float] = {}
         tx.admit = self._admit
         mos.on_born = self._mos_born
         mos.on_kill = self._mos_kill
@@ -184,7 +185,8 @@ class Engine:
             self._room = self.allocator.free_bytes(cls) - self.allocator.deferred(cls)
             self._slop = slop_space(self.allocator.space(cls))
         kept = self._slop >> 1 if tx.freeing else self._slop
-        need = int((tx.dirty_bytes + more) * self._factor(more))
+        ratio, least = self._overhead
+        need = int((tx.dirty_bytes + more) * ratio) + (tx.dirty_blocks + 1) * least
         if need > self._room - kept:
             raise NoSpaceError(
                 "the pool is full",
@@ -194,14 +196,13 @@ class Engine:
                 waiting=tx.dirty_bytes,
             )
 
-    def _factor(self, size: int) -> float:
-        """How much more space a block of this size takes where that is most: sectors, parity, metadata."""
-        found = self._overhead.get(size)
-        if found is None:
-            tops = [top.id for top in self.tree.tops if not top.is_log and top.type not in NO_SPACE]
-            asizes = [int(self.tree.asizes(number, [size], [self.tx.txg])[0]) for number in tops]
-            found = self._overhead[size] = max(asizes, default=size) / size * METADATA_FACTOR
-        return found
+    @cached_property
+    def _overhead(self) -> tuple[float, int]:
+        """How much space data takes where that is most: times its size (parity, metadata), and for each block."""
+        sizes = [SMALL_BLOCK, LARGE_BLOCK]
+        tops = [top.id for top in self.tree.tops if not top.is_log and top.type not in NO_SPACE]
+        found = [self.tree.asizes(number, sizes, [self.tx.txg] * 2).tolist() for number in tops] or [sizes]
+        return max(large for _, large in found) / LARGE_BLOCK * METADATA_FACTOR, max(small for small, _ in found)
 
     # --- a txg ------------------------------------------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class Engine:
             self.synced_txg = tx.txg
             self._room = None
             tx.txg += 1
-            tx.dirty_bytes = 0
+            tx.dirty_bytes = tx.dirty_blocks = 0
             return self.synced_txg
 
     def export(self, state: int = label.STATE_EXPORTED) -> int:

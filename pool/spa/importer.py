@@ -54,7 +54,7 @@ REWINDABLE = (CorruptError, DeviceError, NotFoundError)
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How a pool is opened. Fields: arguments of ``load``."""
+    """How a pool is opened. Fields: arguments of ``import_pool``; ``keep_paths``: labels keep the paths they have."""
 
     txg: int | None = None
     rewind: bool = False
@@ -65,6 +65,7 @@ class ImportOptions:
     cache_bytes: int = 64 << 20
     threads: int = 1
     altroot: str = ""
+    keep_paths: bool = False
 
 
 def load(candidate: Candidate, *, readonly: bool = True, options: ImportOptions | None = None) -> Spa:
@@ -307,7 +308,8 @@ class _Import:
             todo += vdev.nvlists("children")
             member = self.members.get(vdev.u64("guid", 0))
             if member is not None:
-                vdev["path"] = member.source.name
+                if not self.options.keep_paths:
+                    vdev["path"] = member.source.name
                 vdev.pop("not_present", None)
                 if self.options.missing_ok:  # whatever an administrator took away may be what is left
                     for word in ("offline", "faulted", "degraded", "removed"):

@@ -54,6 +54,7 @@ class NewOptions:
         force: use what only looks as if it were in use, and mix what should not be mixed.
         leaf_type: the type leaves are given. ``auto``: what they are. Images that will be written to disks are to be
             ``disk``, since the kernel opens a ``file`` vdev only where a file is.
+        label_paths: path of a device -> the path that labels say it has; without it, the path itself.
         listed: guids of spare and cache devices of known pools -> the pool's name.
         current: redundancy of the pool that vdevs are added to.
         first_id: id of the first new top-level vdev; create_txg: the txg in which they are born.
@@ -63,6 +64,7 @@ class NewOptions:
     ashift: int = 0
     force: bool = False
     leaf_type: LeafType = "auto"
+    label_paths: Mapping[str, str] = field(default_factory=dict)
     listed: Mapping[int, str] = field(default_factory=dict)
     current: Sequence[Level] = ()
     first_id: int = 0
@@ -337,7 +339,8 @@ class _Maker:
 
     def leaf(self, one: Opened) -> NVList:
         """Pairs of a leaf, its id and what only top-level vdevs have left out."""
-        config = NVList({"type": one.kind, "id": 0, "guid": self.guid(), "path": one.path})
+        path = self.options.label_paths.get(one.path, one.path)
+        config = NVList({"type": one.kind, "id": 0, "guid": self.guid(), "path": path})
         if one.kind == "disk":
             config["whole_disk"] = 0
         self.devices[config["guid"]] = one.device
