@@ -74,8 +74,9 @@ def losses(ndata: int, nparity: int) -> Iterator[Task]:
                 if parities or data:
                     yield Task(ndata, nparity, parities + data)
                 used = [i for i in range(nparity) if i not in parities][:count]
-                if used and any(i < used[-1] for i in parities):  # else it is the case with no parity lost
-                    yield Task(ndata, nparity, data, tuple(i for i in parities if i < used[-1]))
+                skipped = tuple(i for i in parities if used and i < used[-1])
+                if skipped == parities and parities:  # else a smaller set of them is the same case
+                    yield Task(ndata, nparity, data, parities)
 
 
 def every_loss(ndata: int, nparity: int) -> Iterator[Task]:

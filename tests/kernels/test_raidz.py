@@ -243,6 +243,30 @@ def test_tall_columns(kernel: str, height: int) -> None:
         check_rebuild(columns, 3, missing)
 
 
+@pytest.mark.parametrize("ndata", [3, 8, 17])
+def test_results_past_the_caches(kernel: str, ndata: int) -> None:
+    """Where outputs are aligned they may be stored past the caches, unless they are to be kept: the bytes are the
+    same, and nothing beyond a column is touched."""
+    room = np.full((ndata + 3) * 8192 + 64, 0xEE, np.uint8)
+    arena = room[-room.ctypes.data % 64 :][: (ndata + 3) * 8192].reshape(ndata + 3, 8192)
+    height = 8192 - 512
+    columns = [row[:height] for row in arena]
+    for column, data in zip(columns[3:], columns_of(ndata, [height] * ndata), strict=True):
+        column[:] = data
+    want = [*model.parity(columns[3:], 3), *(c.copy() for c in columns[3:])]
+    for keep in (False, True):
+        for column in columns[:3]:
+            column[:] = 0
+        raidz.generate(columns[3:], columns[:3], keep=keep)
+        for missing in [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (4,), (3, 5), (1, 4), (0, 4, 5), (3, 4, 5)]:
+            for c in missing:
+                columns[c][:] = 0x5A
+            raidz.reconstruct(columns, 3, missing, keep=keep)
+            for got, expected in zip(columns, want, strict=True):
+                assert np.array_equal(got, expected), (missing, keep)
+    assert (arena[:, height:] == 0xEE).all()
+
+
 def test_many_stripes(kernel: str) -> None:
     rng = np.random.default_rng(1)
     stack = rng.integers(0, 256, (5, 3 + 4, 600), np.uint8)
