@@ -81,7 +81,7 @@ class Parity:
         taking_part = list(self.contenders(task, stripes))
         read = len(task.sources) if task.targets else task.ndata
         memory, piece = roofline.contenders(self.memory, self.memory.size if stream else (read + task.written) * block)
-        turns.measure(taking_part + memory, self.rounds, SLICE_NS)
+        turns.measure(taking_part + memory, self.rounds, SLICE_NS, warm=not stream)
         raidz.select()
         limit = roofline.of(memory, piece).of(task.ndata, task.ndata * task.written / read)
         column = f"{block >> 10} KiB {'stream' if stream else 'cache'}"

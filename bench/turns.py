@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from . import native
 
+WARM_NS = 50_000
+
 #: From piece ``start``, for about ``slice_ns``: nanoseconds for each piece, and the next piece.
 Run = Callable[[int, int], tuple[float, int]]
 
@@ -88,11 +90,14 @@ def rows(count: int, *words: int | NDArray[np.uintp]) -> NDArray[np.uintp]:
     return items
 
 
-def measure(contenders: Sequence[Contender], rounds: int, slice_ns: int = 2_000_000) -> None:
-    """Give each contender ``rounds`` slices, in turn."""
+def measure(contenders: Sequence[Contender], rounds: int, slice_ns: int = 2_000_000, warm: bool = False) -> None:
+    """Give each contender ``rounds`` slices, in turn. ``warm``: what it works on is to be in the caches already, and
+    others have been there; so it does a piece or two before its slice."""
     at = 0
     for _ in range(rounds):
         for each in contenders:
             each.ready()
+            if warm:
+                each.run(at, WARM_NS)
             spent, at = each.run(at, slice_ns)
             each.times.append(spent)

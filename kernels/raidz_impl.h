@@ -104,7 +104,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    size_t step; /* bytes; the functions take lengths that are multiples of it, and not 0 */
+    size_t step; /* bytes, a power of two; the functions take lengths that are multiples of it, and not 0 */
     /* parity 0 .. nparity-1 of the columns src[0 .. n-1]; n >= 1. `keep`: results are read soon */
     void (*generate)(size_t n, size_t nparity, const uint8_t *const *src, uint8_t *const *dst, size_t length,
                      int keep);

@@ -43,19 +43,22 @@ enum {
 enum {
     UB_AHEAD = 1024,  /* bytes between a prefetch and the load */
     UB_ASKED = 512,   /* bytes of each column asked for before a combination */
-    UB_FIRST = 1024,  /* bytes of each column before the first look at the clock */
     UB_TILE = 4096,   /* bytes of each column between two looks */
     UB_SMALL = 32768, /* bytes of all columns that are not worth a look */
 #if UB_PREFETCHES
     UB_BEYOND_HEIGHT = 16384, /* least bytes of each column for stores past the caches */
     UB_BEYOND_COLUMNS = 15,   /* with more of them such stores and the loads hinder each other */
+    UB_FIRST = 1024,          /* bytes of each column before the first look at the clock */
     UB_NEVER = 1 << 16,
     UB_AT_ONCE = UB_NEVER,
+    UB_ONE_AT_ONCE = UB_NEVER,
 #else
     UB_BEYOND_HEIGHT = 2048,
+    UB_FIRST = 512,
     UB_NEVER = 1 << 16,
     UB_BEYOND_COLUMNS = UB_NEVER,
-    UB_AT_ONCE = 8, /* with so many columns such stores are no slower in a cache either */
+    UB_AT_ONCE = 8,     /* with so many columns such stores are no slower in a cache either */
+    UB_ONE_AT_ONCE = 4, /* the same for one target */
 #endif
 };
 

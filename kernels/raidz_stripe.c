@@ -15,8 +15,8 @@
 #define ZEROS 4096
 static const uint8_t zeros[ZEROS];
 
-/* Sums of R cost as much as a combination does, so that these are used for parity only. */
-#define SUM_OF_R 4
+/* From so many sources on the sums of P and Q together cost less than a combination, with the matrix behind them. */
+#define SUMS_FROM 8
 
 void ub_raidz_settle(void)
 {
@@ -60,7 +60,7 @@ static int check_shape(size_t ndata, size_t nparity, const size_t *len, size_t h
 static void generate_piece(const ub_raidz_kernel *kernel, size_t n, size_t p, const uint8_t *const *src,
                            uint8_t *const *dst, size_t length, int keep)
 {
-    const size_t body = length - length % kernel->step;
+    const size_t body = length & ~(kernel->step - 1);
     if (body > 0)
         kernel->generate(n, p, src, dst, body, keep);
     if (body == length)
@@ -173,17 +173,23 @@ static void sum_piece(const ub_raidz_kernel *kernel, const stripe *s, const ub_r
     kernel->rebuild(&plan, src, stored, dst, length, s->keep);
 }
 
-/* Are the first parities lost and nothing else? Then it is generation, as far as all columns reach. */
-static int generate_lost(const ub_raidz_kernel *kernel, const stripe *s, size_t nmissing, size_t full)
+/* Two cases need no equations, and are the most frequent ones: the first parities are lost and nothing else; one data
+ * column is lost and P is there. Both are a generation, as far as all columns reach. Is it one of them? */
+static int rebuild_simply(const ub_raidz_kernel *kernel, const stripe *s, const unsigned *missing, size_t nmissing,
+                          size_t full)
 {
-    const uint8_t *data[UB_RAIDZ_MAX_DATA];
-    for (size_t c = 0; c < nmissing; c++)
-        if (s->lost[c] != UB_RAIDZ_LOST || c >= s->p)
+    const uint8_t *src[UB_RAIDZ_MAX_COLUMNS];
+    uint8_t *one = s->cols[missing[0]];
+    const int by_p = nmissing == 1 && missing[0] >= s->p && one != NULL;
+    for (size_t c = 0; c < nmissing && !by_p; c++)
+        if (c >= s->p || s->lost[c] != UB_RAIDZ_LOST)
             return 0;
     for (size_t j = 0; j < s->n; j++)
-        data[j] = s->cols[s->p + j];
+        src[j] = s->cols[s->p + j];
+    if (by_p)
+        src[missing[0] - s->p] = s->cols[0];
     if (full > 0)
-        generate_piece(kernel, s->n, nmissing, data, s->cols, full, s->keep);
+        generate_piece(kernel, s->n, nmissing, src, by_p ? &one : s->cols, full, s->keep);
     return 1;
 }
 
@@ -198,6 +204,14 @@ static unsigned kinds_of(const ub_raidz_solution *how)
     return kinds;
 }
 
+/* Does it cost less by sums? The sums of R cost as much as a combination does; for parity alone no matrix follows. */
+static int sums_are_better(const stripe *s, const ub_raidz_solution *how, unsigned kinds)
+{
+    if (how->sources[0] < s->p) /* no data is known */
+        return 0;
+    return how->unknown == 0 || kinds < 3 || (kinds == 3 && how->plan.nsrc >= SUMS_FROM);
+}
+
 /* Rebuilds bytes at .. end-1 of the lost columns, between two column ends. */
 static void reconstruct_piece(const ub_raidz_kernel *kernel, const stripe *s, size_t at, size_t end)
 {
@@ -209,10 +223,9 @@ static void reconstruct_piece(const ub_raidz_kernel *kernel, const stripe *s, si
             memset(s->cols[how.targets[k]] + at, 0, end - at);
         return;
     }
-    const size_t body = (end - at) / kernel->step * kernel->step;
+    const size_t body = (end - at) & ~(kernel->step - 1);
     const unsigned kinds = kinds_of(&how);
-    const int by_sums = kernel->rebuild != NULL && how.sources[0] >= s->p && (how.unknown == 0 || kinds < SUM_OF_R);
-    if (body > 0 && by_sums)
+    if (body > 0 && kernel->rebuild != NULL && sums_are_better(s, &how, kinds))
         sum_piece(kernel, s, &how, kinds, at, body);
     else if (body > 0)
         combine_piece(kernel, s, &how, at, body);
@@ -256,7 +269,7 @@ static int reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const
         return bad;
     s.n = ndata, s.p = nparity, s.cols = cols, s.len = len, s.keep = keep;
     const ub_raidz_kernel *kernel = ub_raidz_kernel_in_use();
-    const size_t done = generate_lost(kernel, &s, nmissing, full) ? full : 0;
+    const size_t done = rebuild_simply(kernel, &s, missing, nmissing, full) ? full : 0;
     for (size_t at = done, end; at < height; at = end) {
         end = at < full ? full : next_end(ndata, len + nparity, at, height);
         reconstruct_piece(kernel, &s, at, end);

@@ -132,7 +132,7 @@ UB_INLINE void ub_sums_kinds(const ub_raidz_sums *plan, const uint8_t *const *sr
     ub_pace pace;
     const size_t targets = plan->rows + (size_t)plan->fold;
     const int may_stream = UB_STREAMS_ALL && ub_may_stream(dst, targets, keep);
-    ub_pace_start(&pace, plan->n, targets, length, may_stream, targets == 1 ? UB_AT_ONCE : UB_NEVER, kinds > 3);
+    ub_pace_start(&pace, plan->n, targets, length, may_stream, targets == 1 ? UB_ONE_AT_ONCE : UB_NEVER, kinds > 3);
     for (size_t at = 0, end; at < length; at = end) {
         end = length - at > pace.tile ? at + pace.tile : length;
         if (pace.mode <= UB_NEAR)

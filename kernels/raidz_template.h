@@ -134,7 +134,8 @@ UB_INLINE void ub_generate_parity(size_t n, const uint8_t *const *src, uint8_t *
 {
     ub_pace pace;
     const int may_stream = (UB_STREAMS_ALL || nparity == 1) && ub_may_stream(dst, (size_t)nparity, keep);
-    ub_pace_start(&pace, n, (size_t)nparity, length, may_stream, UB_AT_ONCE, nparity > 2);
+    ub_pace_start(&pace, n, (size_t)nparity, length, may_stream, nparity == 1 ? UB_ONE_AT_ONCE : UB_AT_ONCE,
+                  nparity > 2);
     for (size_t at = 0, end; at < length; at = end) {
         end = length - at > pace.tile ? at + pace.tile : length;
         if (UB_PREFETCHES && pace.mode == UB_START)
