@@ -23,6 +23,7 @@ from .dsl.writesettings import settings_of
 from .errors import NotFoundError, UsageError
 from .ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from .ondisk.label import STATE_DESTROYED, STATE_EXPORTED
+from .ondisk.objset import ObjsetType
 from .pool import Dataset, Pool, Volume
 from .spa import datasets
 from .spa.historywrite import log_command, log_internal
@@ -115,6 +116,7 @@ class WritablePool(Pool):
             UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
         """
         txg = self.engine.sync()
+        self.spa.unwritten.clear()
         self.spa.refresh(self.engine.uberblock)
         return txg
 
@@ -238,7 +240,7 @@ class WritablePool(Pool):
             datasets.fill_filesystem(
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), owner=owner, fixed=fixed
             )
-            dsl.learn_kind(2)
+            self._learn(dsl, ObjsetType.ZFS)
             log_internal(self.engine, "create", "", dsl.name, dsl.obj)
             return self._vfs(dsl)
 
@@ -270,7 +272,7 @@ class WritablePool(Pool):
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize,
                 refreservation=poolset.reserved_for_head(dsl),
             )  # fmt: skip
-            dsl.learn_kind(3)
+            self._learn(dsl, ObjsetType.ZVOL)
             log_internal(self.engine, "create", "", dsl.name, dsl.obj)
             return MutableVolume(self, dsl)
 
@@ -304,6 +306,16 @@ class WritablePool(Pool):
         head = self.spa.dsl.special()["$ORIGIN"].head
         assert head is not None
         return head.phys.prev_snap_obj
+
+    def _learn(self, dsl: DslDataset, objset_type: ObjsetType) -> None:
+        """A new dataset's kind can be read from disk only when its txg is there."""
+        dsl.learn_kind(objset_type)
+        self.spa.unwritten[dsl.obj] = objset_type
+
+        def undo() -> None:
+            self.spa.unwritten.pop(dsl.obj, None)
+
+        self.engine.tx.note(undo)
 
     def _changed(self) -> None:
         self.spa.refresh(None)

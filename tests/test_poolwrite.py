@@ -242,6 +242,36 @@ def test_volumes(tmp_path: Path) -> None:
     assert data[560_000:600_000] == b"x" * 40_000 and not any(data[MIB:])
 
 
+def test_a_volume_is_one_before_its_txg_is_written(tmp_path: Path) -> None:
+    """Making another dataset in the same txg used to turn it into a file system for whoever asked."""
+    pool = make(tmp_path)
+    pool.create_volume("tank/v", MIB)
+    pool.create_filesystem("tank/d")
+    assert pool.volume("tank/v").size == MIB and pool.dataset("tank/d").type == "filesystem"
+    with pytest.raises(ZeroDivisionError), pool.transaction():
+        pool.create_volume("tank/gone", MIB)
+        raise ZeroDivisionError
+    assert len(pool.spa.unwritten) == 2
+    pool.sync()
+    assert pool.volume("tank/v").size == MIB and not pool.spa.unwritten
+    pool.close()
+
+
+def test_long_attributes_are_seen_before_their_txg_is_written(tmp_path: Path) -> None:
+    """They go to a spill block, which only those on disk used to be looked for in."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    for size in (0, 5, 300, 3000):
+        fs.write_bytes(f"f{size}", b"x")
+        fs.setxattr(f"f{size}", "user.a", b"v" * size)
+        assert fs.xattrs(f"f{size}") == {"user.a": b"v" * size}
+    fs.removexattr("f3000", "user.a")
+    assert fs.xattrs("f3000") == {}
+    pool.sync()
+    assert [len(fs.xattrs(f"f{size}")) for size in (0, 5, 300, 3000)] == [1, 1, 1, 0]
+    pool.close()
+
+
 def test_full_pool(tmp_path: Path) -> None:
     """No half of anything, and what is removed makes room again."""
     pool = make(tmp_path)

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cat": ("files", "print a file, or a volume, of a pool"),
     "cp": ("files", "copy files, trees and volumes out of a pool"),
     "manifest": ("manifest", "describe every file of a pool with its checksum, or check such a description"),
+    "lab": ("lab", "power cuts on simulated disks: crash states explored, each imported and verified"),
     "verify": ("verify", "read every copy and every parity column of every block"),
 }
 

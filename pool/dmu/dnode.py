@@ -176,6 +176,11 @@ class Dnode:
                 else:
                     yield read.block(i), "<" if little[index] else ">"
 
+    @property
+    def has_spill(self) -> bool:
+        """There is a spill block."""
+        return self.spill is not None
+
     def read_spill(self) -> tuple[bytes, str]:
         """The spill block's bytes and their byte order.
 

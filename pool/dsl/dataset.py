@@ -119,7 +119,8 @@ class DslDataset:
         if self.is_snapshot and head is not None:
             return head.head_kind
         if self._kind is None:
-            self.learn_kind(OS_TYPE_ZFS if self.is_empty else self.objset(raw=True).type)
+            waiting = self.pool.unwritten.get(self.obj, OS_TYPE_ZFS)
+            self.learn_kind(waiting if self.is_empty else self.objset(raw=True).type)
         return self._kind or "filesystem"
 
     @property

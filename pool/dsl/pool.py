@@ -62,6 +62,7 @@ class DslPool:
         self.dsize = dsize
         self.directory = zap_of(mos, OBJECT_DIRECTORY, "the object directory")
         self.keys = Keystore(self)
+        self.unwritten: dict[int, int] = {}  # types of the object sets of datasets that are not on disk yet
         self._dirs: dict[int, DslDir] = {}
         self._datasets: dict[int, DslDataset] = {}
         if "root_dataset" not in self.directory:

@@ -46,6 +46,22 @@ class ModelFs:
         self.nodes: dict[int, Node] = {self.ROOT: Node("dir", root_mode)}
         self._next = 1
 
+    @classmethod
+    def of(cls, tree: Tree) -> ModelFs:
+        """The file system that a tree of facts describes."""
+        result = cls(tree["."]["mode"])
+        result.nodes[cls.ROOT].xattrs = dict(tree["."]["xattrs"])
+        for path in sorted(tree):
+            facts = tree[path]
+            if path == ".":
+                continue
+            if facts.get("same", path) != path:
+                result.link(facts["same"], path)
+                continue
+            more = {key: facts[key] for key in ("data", "target") if key in facts}
+            result._add(path, Node(facts["type"], facts["mode"], xattrs=dict(facts["xattrs"]), **more))
+        return result
+
     def copy(self) -> ModelFs:
         """The same, independent from now on."""
         result = ModelFs()
@@ -240,6 +256,11 @@ class ModelFs:
     def _forget(self, number: int) -> None:
         if all(number not in node.names.values() for node in self.nodes.values() if node.type == "dir"):
             del self.nodes[number]
+
+
+def volume_tree(data: bytes) -> Tree:
+    """Facts of a volume."""
+    return {".": {"type": "volume", "size": len(data), "data": data}}
 
 
 class History:

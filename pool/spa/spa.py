@@ -46,6 +46,7 @@ class Spa:
         removal: state of device removal; None if nothing was ever removed.
         spares, l2cache: devices beside the tree.
         notes: what went otherwise than it should, and was got over.
+        unwritten: datasets made in the open txg: object -> type of the object set.
     """
 
     candidate: Candidate
@@ -67,6 +68,7 @@ class Spa:
     altroot: str = ""
     readonly: bool = True
     closed: bool = False
+    unwritten: dict[int, int] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -94,13 +96,15 @@ class Spa:
         from ..dsl.pool import DslPool
         from .space import dsize_of
 
-        return DslPool(
+        found = DslPool(
             self.mos,
             self.name,
             altroot=self.altroot,
             space=lambda: self.space.datasets,
             dsize=dsize_of(self.tree),
         )
+        found.unwritten = self.unwritten
+        return found
 
     def refresh(self, root: Uberblock | None) -> None:
         """The MOS has changed: forget what was worked out from it. ``root``: the uberblock of a txg just written."""

@@ -200,12 +200,12 @@ class Znode:
 
     def _spilled(self) -> bytes:
         if self._spill is None:
-            self._spill = self.dnode.read_spill()[0] if self.dnode.spill is not None else b""
+            self._spill = self.dnode.read_spill()[0] if self.dnode.has_spill else b""
         return self._spill
 
     def _number(self, value: int | None, name: str) -> int:
         """An attribute of one word, which may have been spilled; 0 where there is none."""
-        if value is not None or self.dnode.spill is None:
+        if value is not None or not self.dnode.has_spill:
             return value or 0
         found = self.attribute(name)
         if found is None:

@@ -1,0 +1,66 @@
+"""``uberblock lab``: exploring crash states from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from uberblock.pool.lab.workload import RunOptions, record
+from uberblock.pool.zio.writer import ZioWriter
+
+Command = Callable[..., object]
+SMALL = ("--txgs", "1", "--steps", "4", "--seed", "2")
+
+
+def test_exploring(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("lab", "crash", "--layout", "mirror", "--states", "60", *SMALL)
+    assert result.status == 0, result.err
+    assert result.lines[0].startswith("mirror, seed 2: ") and "60 crash states" in result.lines[0]
+    assert result.lines[-1].startswith("in all: 60 crash states") and ", 0 violations," in result.lines[-1]
+
+
+def test_as_json(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("lab", "crash", "--layout", "single", "--states", "40", "--json", *SMALL)
+    found = json.loads(result.out)
+    assert found["states"] == sum(found["by_kind"].values()) == 40 and found["wrong"] == 0
+    assert found["digest"] == record(RunOptions(layout="single", seed=2, txgs=1, steps=4)).journal.digest()
+
+
+def test_a_violation_tells_how_to_see_it_again(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    # The first and the last txg write labels too, and the flush before these hides the flaw.
+    words = ["--txgs", "3", "--seed", "2"]
+    monkeypatch.setattr(ZioWriter, "flush", lambda self: None)
+    result = run("lab", "crash", "--layout", "single", "--states", "1000", "--stop", "1", *words)
+    assert result.status == 1
+    line = next(line for line in result.lines if line.startswith("again: uberblock "))
+    state = line.split('"')[3]
+    again = run("lab", "crash", "--layout", "single", *words, "--state", state, "--save", tmp_path / "s")
+    assert again.status == 1 and "nothing is wrong" not in again.out
+    assert (tmp_path / "s" / "d0.img").stat().st_size == 64 << 20
+    assert (tmp_path / "s" / "STATE").read_text().strip() == state
+
+
+def test_one_state(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("lab", "crash", "--layout", "single", *SMALL, "--state", "@0 all")
+    assert result.status == 0 and "no pool opens" in result.out and "nothing is wrong" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["burn"], "nothing called 'burn'"),
+        (["crash", "--state", "@1 all"], "--state needs --layout"),
+        (["crash", "--layout", "heap", "--states", "1"], "'heap' is no layout"),
+        (["crash", "--layout", "single", *SMALL, "--state", "@1 perhaps"], "names no crash state"),
+        (["crash", "--layout", "single", *SMALL, "--state", "@99999999 all"], "no cut 99999999"),
+    ],
+)
+def test_wrong_use(run, words: list[str], text: str) -> None:  # type: ignore[no-untyped-def]
+    result = run("lab", *words)
+    assert result.status == 2 and text in result.err
+
+
+def test_help(run) -> None:  # type: ignore[no-untyped-def]
+    assert "crash states" in run("lab", "--help").out and run("lab").status == 2
