@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 TXG_SECONDS = 5.0
 #: Bytes waiting to be written at which a txg is closed early.
 DIRTY_MAX = 256 << 20
+#: Bytes of data written at once, whose parents wait; only pointers are in memory.
+PLACED_MAX = 4 << 30
 
 
 class MutableVolume(Volume):
@@ -132,7 +134,9 @@ class WritablePool(Pool):
 
     def _relieve(self) -> None:
         """Write the txg if enough waits."""
-        if self.engine.tx.dirty_bytes >= self.dirty_max and not self.engine.tx.active:
+        tx = self.engine.tx
+        full = tx.dirty_bytes >= self.dirty_max or tx.placed_bytes >= PLACED_MAX
+        if full and not tx.active:
             self.sync()
 
     def _admin(self) -> AbstractContextManager[TxManager]:

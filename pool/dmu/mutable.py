@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import LimitError, UsageError
 from ..ondisk import blkptr
+from ..ondisk.blkptr import BpArray
 from ..ondisk.dnode import FLAG_SPILL_BLKPTR, MAX_BLKID_BITS, DnodePhys
 from .blocktree import BlockTree, DamagedTree
 from .dnode import Damaged, Dnode
@@ -34,16 +35,21 @@ Block = NDArray[np.uint8]
 #: Bytes an object may have: offsets are 64 bits, the last one is kept for "no end".
 MAX_OFFSET = (1 << 63) - 1
 SPILL_MAX = 128 << 10
+#: Whole blocks at least so large, and writes of at least so much of them, are written at once rather than kept.
+PLACE_BLOCK = 16 << 10
+PLACE_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
 class Changes:
     """What waits to be written of one object.
 
+    ``placed``: blocks that were written at once, into space that nothing durable refers to, and wait for their parents;
     ``freed``: disjoint ranges [first, end) in order; ``spill``: new bytes; ``spill_changed``: they count (None: gone).
     """
 
     blocks: dict[int, Block] = field(default_factory=dict)
+    placed: dict[int, BpArray] = field(default_factory=dict)
     freed: list[tuple[int, int]] = field(default_factory=list)
     spill: bytes | None = None
     spill_changed: bool = False
@@ -192,6 +198,8 @@ class MutableDnode(Dnode):
         if changes is not None:
             if blkid in changes.blocks:
                 return True
+            if blkid in changes.placed:
+                return not bool(blkptr.is_hole(changes.placed[blkid])[0])
             if _covers(changes.freed, blkid):
                 return False
         return not self.fresh and not bool(blkptr.is_hole(self.bps(blkid, 1)[0]))
@@ -241,6 +249,7 @@ class MutableDnode(Dnode):
 
     def _replace(self, blkid: int, data: Block) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
+        self._displace(blkid)
         before = blocks.get(blkid)
         blocks[blkid] = data
         more = len(data) - (0 if before is None else len(before))
@@ -278,7 +287,11 @@ class MutableDnode(Dnode):
             else:
                 count = (len(source) - done) // size
                 take = count * size
-                self._take_whole(blkid, source[done : done + take].copy().reshape(count, size))
+                rows = source[done : done + take].reshape(count, size)
+                if size >= PLACE_BLOCK and take >= PLACE_BYTES and not self.objset.tx.final:
+                    self._place(blkid, rows)
+                else:
+                    self._take_whole(blkid, rows.copy())
             done += take
 
     def _take_whole(self, first: int, rows: Block) -> None:
@@ -286,6 +299,46 @@ class MutableDnode(Dnode):
         self.dirty()
         for index in range(len(rows)):
             self._put(first + index, rows[index])
+
+    def _place(self, first: int, rows: Block) -> None:
+        """Write whole blocks at once, straight from the caller's memory: nothing is copied, and nothing waits but
+        their pointers.
+
+        They go where no durable tree reaches; until the txg's uberblock is written they are free space to it.
+        """
+        tx, objset = self.objset.tx, self.objset
+        changes = self.dirty()
+        objset.admit(rows.nbytes)
+        bps = objset.place(self, rows)
+        objset.waits_placed(rows.nbytes, len(rows))
+        for blkid in range(first, first + len(rows)):
+            if blkid in changes.blocks:
+                self._drop(blkid)
+            self._displace(blkid)
+
+        def undo() -> None:
+            for blkid in range(first, first + len(rows)):
+                changes.placed.pop(blkid, None)
+            objset.waits_placed(-rows.nbytes, -len(rows))
+            objset.writer.free(bps[~blkptr.is_hole(bps)], tx.txg)
+
+        tx.note(undo)
+        changes.placed.update((first + index, bps[index : index + 1]) for index in range(len(rows)))
+        self.maxblkid = max(self.maxblkid, first + len(rows) - 1)
+
+    def _displace(self, blkid: int) -> None:
+        """A block that was written at once is changed again: it will be freed with the txg."""
+        tx, placed = self.objset.tx, self.changes.placed  # type: ignore[union-attr]
+        before = placed.pop(blkid, None)
+        if before is None:
+            return
+        tx.discarded.append(before)
+
+        def undo() -> None:
+            tx.discarded.pop()
+            placed[blkid] = before
+
+        tx.note(undo)
 
     def free_range(self, first: int, count: int) -> None:
         """Blocks ``first`` .. ``first + count - 1`` become holes; if none is left behind them, the object shrinks."""
@@ -298,6 +351,8 @@ class MutableDnode(Dnode):
         inside = (b for b in range(first, end) if b in waiting) if few else (b for b in waiting if first <= b < end)
         for blkid in list(inside):
             self._drop(blkid)
+        for blkid in [b for b in changes.placed if first <= b < end]:
+            self._displace(blkid)
         if not self.fresh:
             changes.freed = _merged([*changes.freed, (first, end)])
         if end == self.maxblkid + 1:
@@ -323,9 +378,22 @@ class MutableDnode(Dnode):
         if changes is None:
             return None
         held = changes.blocks.get(blkid)
+        if held is None and blkid in changes.placed:
+            bp = changes.placed[blkid]
+            if bool(blkptr.is_hole(bp)[0]):
+                return np.zeros(self.datablksz, dtype=np.uint8)
+            what = f"object {self.number} block {blkid}"
+            return np.frombuffer(self.objset.zio.read_one(bp, self.objset.keys, what=what), dtype=np.uint8)
         if held is None and (self.fresh or _covers(changes.freed, blkid)):
             return np.zeros(self.datablksz, dtype=np.uint8)
         return held
+
+    def _changed(self, blkid: int) -> bool:
+        """A block's content is not what is on disk."""
+        changes = self.changes
+        if changes is None:
+            return False
+        return blkid in changes.blocks or blkid in changes.placed or self.fresh or _covers(changes.freed, blkid)
 
     def block(self, blkid: int) -> tuple[bytes, str]:
         held = self.waiting(blkid) if 0 <= blkid <= self.maxblkid else None
@@ -340,7 +408,7 @@ class MutableDnode(Dnode):
 
     def readinto(self, buf: Any, offset: int = 0, *, damaged: Damaged | None = None) -> int:
         changes = self.changes
-        if changes is None or not (changes.blocks or changes.freed or self.fresh):
+        if changes is None or not (changes.blocks or changes.placed or changes.freed or self.fresh):
             return super().readinto(buf, offset, damaged=damaged)
         if offset < 0:
             raise UsageError("an offset cannot be negative", offset=offset)
@@ -350,12 +418,12 @@ class MutableDnode(Dnode):
         while done < total:
             blkid, skip = divmod(offset + done, self.datablksz)
             take = min(self.datablksz - skip, total - done)
-            held = self.waiting(blkid)
+            held = self.waiting(blkid) if self._changed(blkid) else None
             if held is not None:
                 out[done : done + take] = held[skip : skip + take]
             else:
                 # Everything up to the next block that waits is read in one go.
-                while done + take < total and self.waiting(blkid + 1) is None:
+                while done + take < total and not self._changed(blkid + 1):
                     blkid += 1
                     take = min(take + self.datablksz, total - done)
                 super().readinto(out[done : done + take], offset + done, damaged=damaged)
@@ -367,6 +435,7 @@ class MutableDnode(Dnode):
         if changes is None:
             return super().next_data_block(blkid, damaged=damaged)
         waiting = min((b for b in changes.blocks if b >= blkid), default=None)
+        placed = min((b for b in changes.placed if b >= blkid and self._block_exists(b)), default=None)
         at = blkid
         found = None
         while not self.fresh and 0 <= at <= self.phys.maxblkid:
@@ -375,7 +444,9 @@ class MutableDnode(Dnode):
             if found is None or end is None:
                 break
             at, found = end, None
-        candidates = [b for b in (waiting, found) if b is not None and b <= self.maxblkid]
+        if found is not None and found in changes.placed and not self._block_exists(found):
+            return self.next_data_block(found + 1, damaged=damaged)
+        candidates = [b for b in (waiting, placed, found) if b is not None and b <= self.maxblkid]
         return min(candidates, default=None)
 
     def next_hole(self, offset: int) -> int:

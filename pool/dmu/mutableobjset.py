@@ -193,6 +193,22 @@ class MutableObjset(Objset):
         self.tx.dirty_bytes += more
         self.tx.dirty_blocks += blocks
 
+    def waits_placed(self, more: int, blocks: int) -> None:
+        """So many more bytes, in so many blocks, were written and wait for their parents."""
+        self.dirty_bytes += more
+        self.tx.placed_bytes += more
+        self.tx.placed_blocks += blocks
+
+    def place(self, dn: MutableDnode, rows: NDArray[np.uint8]) -> BpArray:
+        """Write data blocks of an object now; gives their pointers.
+
+        Raises:
+            NoSpaceError, DeviceError: they cannot be written.
+        """
+        size = rows.shape[1]
+        policy = self.policy(dn.type, 0, checksum=dn.checksum, compress=dn.compress, size=size)
+        return self.writer.write(rows, policy, self.tx.txg, lsize=size, fill=1)
+
     def admit(self, more: int) -> None:
         """Refuse more bytes than there is room for.
 

@@ -17,7 +17,7 @@ Source: OpenZFS, dnode_sync.c, dbuf.c, dmu_objset.c.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -158,14 +158,17 @@ class TreeWriter:
             dn, changes = work.dn, work.dn.changes
             assert changes is not None
             written = {} if dn.gone else changes.blocks
-            holes = self._freed(work, written)
-            if not written and not len(holes):
+            placed = {} if dn.gone else changes.placed
+            holes = self._freed(work, [*written, *placed])
+            if not written and not placed and not len(holes):
                 continue
             ids = np.array(sorted(written), dtype=np.int64)
-            every = np.union1d(ids, holes) if len(holes) else ids
+            every = np.union1d(np.union1d(ids, sorted(placed)).astype(np.int64), holes)
             level = work.changed = _Level(every, np.zeros(len(every), dtype=BLKPTR))
             if len(holes):
                 self._make_holes(work, holes)
+            if placed:
+                self._take_placed(work, level, placed)
             if not len(ids):
                 continue
             old = self._old_of(work, 0, ids)
@@ -182,7 +185,16 @@ class TreeWriter:
         for (size, policy), batch in batches.items():
             self._write(batch, size, policy)
 
-    def _freed(self, work: _Work, written: dict[int, Any]) -> I64:
+    def _take_placed(self, work: _Work, level: _Level, placed: dict[int, BpArray]) -> None:
+        """Blocks that were written before: their pointers take the places of the old ones."""
+        ids = np.array(sorted(placed), dtype=np.int64)
+        new = np.concatenate([placed[blkid] for blkid in ids.tolist()])
+        old = self._old_of(work, 0, ids)
+        new[blkptr.is_hole(new) & (old["birth"] == 0)] = np.zeros(1, dtype=BLKPTR)[0]
+        level.bps[np.searchsorted(level.ids, ids)] = new
+        self._account([work] * len(ids), new, old, None)
+
+    def _freed(self, work: _Work, written: Collection[int]) -> I64:
         """Blocks that become holes and were none."""
         dn, changes = work.dn, work.dn.changes
         assert changes is not None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..ondisk.blkptr import BpArray
     from .mutableobjset import MutableObjset
 
 Undo = Callable[[], None]
@@ -43,7 +44,9 @@ class TxManager:
         txg: the open txg, which all changes belong to.
         lock: held by whoever changes the pool.
         dirty: object sets changed in the open txg.
-        dirty_bytes, dirty_blocks: of data waiting to be written.
+        dirty_bytes, dirty_blocks: of data waiting to be written; placed_bytes, placed_blocks: of data written at once
+            that waits for its parents.
+        discarded: pointers to blocks that were written in the open txg and are not needed any more.
     """
 
     def __init__(self, txg: int) -> None:
@@ -52,6 +55,9 @@ class TxManager:
         self.dirty: dict[int, MutableObjset] = {}
         self.dirty_bytes = 0
         self.dirty_blocks = 0
+        self.placed_bytes = 0
+        self.placed_blocks = 0
+        self.discarded: list[BpArray] = []
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
         self._frames: list[_Frame] = []

@@ -186,7 +186,8 @@ class Engine:
             self._slop = slop_space(self.allocator.space(cls))
         kept = self._slop >> 1 if tx.freeing else self._slop
         ratio, least = self._overhead
-        need = int((tx.dirty_bytes + more) * ratio) + (tx.dirty_blocks + 1) * least
+        bytes_all, blocks = tx.dirty_bytes + tx.placed_bytes + more, tx.dirty_blocks + tx.placed_blocks + 1
+        need = int(bytes_all * ratio) + blocks * least
         if need > self._room - kept:
             raise NoSpaceError(
                 "the pool is full",
@@ -209,7 +210,7 @@ class Engine:
     @property
     def anything(self) -> bool:
         """Something waits to be written."""
-        return bool(self.tx.dirty) or self.config_dirty or self.features.changed
+        return bool(self.tx.dirty or self.tx.discarded) or self.config_dirty or self.features.changed
 
     def sync(self) -> int:
         """Write the open txg, if anything changed in it, and open the next; gives the last txg on disk.
@@ -236,7 +237,7 @@ class Engine:
             self.synced_txg = tx.txg
             self._room = None
             tx.txg += 1
-            tx.dirty_bytes = tx.dirty_blocks = 0
+            tx.dirty_bytes = tx.dirty_blocks = tx.placed_bytes = tx.placed_blocks = 0
             return self.synced_txg
 
     def export(self, state: int = label.STATE_EXPORTED) -> int:
@@ -253,6 +254,9 @@ class Engine:
 
     def _write_tree(self) -> None:
         """Steps 1 and 2."""
+        discarded, self.tx.discarded = self.tx.discarded, []
+        for bps in discarded:
+            self.writer.free(bps[~blkptr.is_hole(bps)], self.tx.txg)
         for dataset in list(self.datasets.values()):
             if id(dataset.objset) in self.tx.dirty:
                 dataset.sync()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from uberblock.pool.alloc.allocator import Allocator, AllocClass
 from uberblock.pool.device.memory import MemoryDevice
+from uberblock.pool.dmu import mutable
 from uberblock.pool.dmu.mutableobjset import MutableObjset
 from uberblock.pool.dmu.objset import Objset
 from uberblock.pool.dmu.tx import TxManager
@@ -107,8 +108,11 @@ def change(rng: random.Random, world: World, model: dict[int, tuple[int, bytearr
             raise KeyError
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_changes(world: World, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_random_changes(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if seed % 2:  # whole blocks are written at once, not kept
+        monkeypatch.setattr(mutable, "PLACE_BLOCK", 512)
+        monkeypatch.setattr(mutable, "PLACE_BYTES", 1024)
     rng = random.Random(seed)
     model: dict[int, tuple[int, bytearray]] = {}
     for _ in range(4):
