@@ -53,7 +53,7 @@ class NewFile:
         mode: type and permissions. uid, gid: owner.
         parent: object of the directory.
         gen: txg it is made in. now_ns: time of making.
-        rdev: device number as stored. target: of a symbolic link.
+        rdev: device number as stored. target: of a symbolic link. size: of a file, if its content comes with it.
         flags: beside those that follow from the rest; atime_ns, mtime_ns, ctime_ns, crtime_ns: times, if not now.
         projid: None where the file system does not count projects.
     """
@@ -72,12 +72,13 @@ class NewFile:
     mtime_ns: int | None = None
     ctime_ns: int | None = None
     crtime_ns: int | None = None
+    size: int = 0
 
     def attributes(self) -> dict[str, bytes]:
         """All attributes as stored, in their order."""
         folder = stat.S_ISDIR(self.mode)
         count, aces = trivial_acl(self.mode)
-        size = EMPTY_DIRECTORY if folder else len(self.target or b"")
+        size = EMPTY_DIRECTORY if folder else len(self.target or b"") or self.size
         found: dict[str, bytes] = {
             "ZPL_MODE": _WORD.pack(self.mode),
             "ZPL_SIZE": _WORD.pack(size),

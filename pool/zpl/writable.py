@@ -201,17 +201,17 @@ class MutableFilesystem(Filesystem):
             raise LimitError("a symbolic link's target has an impossible length", bytes=len(new.target))
         with self.transaction():
             entries = self.entries_of(parent)
-            dn = self._allocate(new)
+            dn = self.allocate(new)
             self._enter(entries, name, dn.number, new.mode)
             self._count(parent, +1, stat.S_ISDIR(new.mode))
             return self.znode(dn.number)
 
     def allocate_file(self, new: NewFile) -> Znode:
         """A file without a name, for something that refers to it by its number."""
-        return self.znode(self._allocate(new).number)
+        return self.znode(self.allocate(new).number)
 
-    def _allocate(self, new: NewFile) -> MutableDnode:
-        """A new object with these attributes and no name."""
+    def allocate(self, new: NewFile, further: Mapping[str, bytes] | None = None) -> MutableDnode:
+        """A new object with these attributes and no name, in a transaction; ``further``: more of them, as stored."""
         if stat.S_ISDIR(new.mode):
             zap = create_zap(
                 self.objset,
@@ -226,8 +226,24 @@ class MutableFilesystem(Filesystem):
             dn = self.objset.allocate(
                 ObjectType.PLAIN_FILE_CONTENTS, bonus_type=ObjectType.SA, dnode_size=self.dnodesize
             )
-        self.attributes.store(dn, new.attributes())
+        self.attributes.store(dn, {**new.attributes(), **further} if further else new.attributes())
         return dn
+
+    def enter_all(self, folder: Znode, names: Mapping[bytes, tuple[int, int]]) -> None:
+        """Give many objects names in one directory: one change of the directory's attributes for all.
+
+        Args:
+            names: name -> object and mode.
+
+        Raises:
+            ExistsError: a name is taken. UsageError, LimitError: no file can have it.
+        """
+        with self.transaction():
+            entries = self.entries_of(folder)
+            for name, (number, mode) in names.items():
+                self._enter(entries, self.check_name(name), number, mode)
+            folders = sum(stat.S_ISDIR(mode) for _, mode in names.values())
+            self._count(folder, len(names), False, links=folders)
 
     def _enter(self, entries: MutableZap, name: bytes, number: int, mode: int) -> None:
         """Put a name into a directory."""
