@@ -5,36 +5,57 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from ..errors import PoolError, UsageError
 from .output import visible
 
 if TYPE_CHECKING:
     from ..pool import Pool
+    from ..poolwrite import WritablePool
 
 
-def search_path(given: list[str] | None) -> list[str]:
-    """Where to look for pools: what -d named, else UBERBLOCK_PATH, else this machine's devices."""
+def search_path(given: list[str] | None, pool: str | None = None) -> list[str]:
+    """Where to look for pools: what -d named, else UBERBLOCK_PATH, else where a pool is known to be, else /dev.
+
+    Args:
+        pool: name or guid of the one that is looked for; None: places of all known pools, or, if there are none, /dev.
+            Empty: only what -d, UBERBLOCK_PATH and /dev have.
+    """
     if given:
         return given
     if environment := os.environ.get("UBERBLOCK_PATH"):
         return [part for part in environment.split(os.pathsep) if part]
+    if pool != "" and (known := known_places(pool)):
+        return known
     from ..pool import DEFAULT_SEARCH
 
     return [folder for folder in DEFAULT_SEARCH if Path(folder).is_dir()]
+
+
+def known_places(pool: str | None) -> list[str]:
+    """Where the devices of a pool (None: of all pools) were when it was created or imported, if they are there."""
+    from ..spa import cachefile
+
+    entries = cachefile.read()
+    wanted = [
+        config for name, config in entries.items() if pool in (None, name, str(config.get("pool_guid")))
+    ]  # fmt: skip
+    return [place for config in wanted for place in cachefile.places(config) if Path(place).exists()]
 
 
 def add_search_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> None:
     """Add -d (zdb: -p), --search."""
     parser.add_argument(
         short, "--search", dest="search", action="append", metavar="DIR",
-        help="folder, image or device to search for pools (repeatable); without it UBERBLOCK_PATH, or /dev",
+        help="folder, image or device to search for pools (repeatable); without it UBERBLOCK_PATH, "
+        "the pools that were created or imported here, or /dev",
     )  # fmt: skip
 
 
@@ -181,13 +202,10 @@ def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Po
         raise UsageError(f"{name!r} names no pool", "write POOL, POOL/DATASET or POOL/DATASET@SNAPSHOT:/path")
     if whole and pool != name:
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
-    places = search_path(args.search)
-    for place in args.search or ():
-        if place.isdecimal() and not Path(place).exists():
-            raise UsageError(f"-d {place}: there is no such place to search", "levels are given with --depth N")
+    _check_places(args)
     return import_pool(
         pool,
-        search=places,
+        search=search_path(args.search, pool),
         txg=args.txg,
         rewind=args.rewind,
         extreme=args.extreme,
@@ -196,3 +214,37 @@ def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Po
         missing_ok=args.missing_ok,
         keys=parse_keys(args.keys),
     )
+
+
+def open_writable(args: argparse.Namespace, name: str, *, whole: bool = False) -> WritablePool:
+    """Open the pool that ``name`` belongs to for writing.
+
+    Args:
+        args: as ``add_search_options`` has made them. name, whole: as for ``open_pool``.
+    """
+    from .. import import_pool
+
+    pool = pool_of(name)
+    if not pool:
+        raise UsageError(f"{name!r} names no pool", "write POOL, POOL/DATASET or POOL/DATASET:/path")
+    if whole and pool != name:
+        raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
+    _check_places(args)
+    return cast("WritablePool", import_pool(pool, search=search_path(args.search, pool), readonly=False))
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    for place in args.search or ():
+        if place.isdecimal() and not Path(place).exists():
+            raise UsageError(f"-d {place}: there is no such place to search", "levels are given with --depth N")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as the pool's history has it: without where the pool was searched."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word in ("-d", "--search"):
+            skip = not skip
+        elif not word.startswith(("--search=",)):
+            kept.append(word)
+    return shlex.join(kept)

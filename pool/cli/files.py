@@ -1,4 +1,4 @@
-"""``uberblock ls``, ``cat`` and ``cp``: files out of a pool."""
+"""``uberblock ls``, ``cat`` and ``cp``: files out of a pool (into one: ``copyin``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..dsl.nicenum import nicenum
 from ..errors import UsageError
+from ..vfs import is_path
 from .access import Pools, add_open_options, attempt
+from .copyin import copy_in
 from .main import Parser
 from .output import print_json, print_table, visible
 from .progress import progress
@@ -189,8 +191,6 @@ def _cat(argv: Sequence[str]) -> int:
 
 
 def _open(pool: Pool, path: str) -> BinaryIO:
-    from ..vfs import is_path
-
     if not is_path(path):
         return cast(BinaryIO, pool.volume(path).open())
     return cast(BinaryIO, pool.open(path))
@@ -208,22 +208,37 @@ examples:
   uberblock cp -r -d images/ tank/home@monday:/ OUT              everything in a snapshot
   uberblock cp -r -d images/ tank/home@monday:/ - | tar -tv      as a tar stream
   uberblock cp -d images/ tank/vm@clean vm.img                   a volume
+  uberblock cp -r DIR tank/home:/                                a folder into a pool
+  uberblock cp -r --owner 0:0 DIR/ tank/home:/                   what is in it, as root's
+  tar -c DIR | uberblock cp - tank/home:/                        a tar stream into a pool
 """
 
 
 def _cp(argv: Sequence[str]) -> int:
     parser = Parser(
         "cp",
-        "Copies out of a pool: files, trees (-r) with modes, times, links, holes, xattrs (owners when root), volumes.",
+        "Copies out of a pool: files, trees (-r) with modes, times, links, holes, xattrs (owners when root), volumes;\n"
+        "and into one: files, trees and tar streams, with owners as they are, or as --owner says.",
         CP_EPILOG,
     )
     add_open_options(parser)
     parser.add_argument("-r", "-R", "-a", dest="recursive", action="store_true", help="copy directories with all below")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--keep-going", action="store_true", help="go on after a file that cannot be read; name it")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"{PATH}, or POOL/VOLUME[@SNAPSHOT]")
-    parser.add_argument("target", metavar="TARGET", help="file, folder, or '-' for standard output (files: as tar)")
+    parser.add_argument("--owner", metavar="UID[:GID]", help="into a pool: everything belongs to these, by number")
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help=f"{PATH}, POOL/VOLUME[@SNAPSHOT], or, into a pool, a file, folder or '-' (a tar stream)",
+    )  # fmt: skip
+    parser.add_argument(
+        "target", metavar="TARGET",
+        help="file, folder, '-' for standard output (files: as tar), or POOL/DATASET:/PATH",
+    )  # fmt: skip
     args = parser.parse_args(argv)
+    if is_path(args.target):
+        return copy_in(args)
+    if args.owner is not None:
+        raise UsageError("--owner is for what is copied into a pool")
     if len(args.sources) > 1 and not Path(args.target).is_dir():
         raise UsageError(f"{args.target} is no folder", "several things can only be copied into a folder that is there")
     status = 0
@@ -246,7 +261,6 @@ def _cp(argv: Sequence[str]) -> int:
 
 def _copy(pool: Pool, source: str, args: argparse.Namespace, advance: Advance) -> Told:
     from ..extract import copy_out, copy_volume, tar_out
-    from ..vfs import is_path
 
     target = Path(args.target)
     if not is_path(source):

@@ -17,12 +17,16 @@ from ..errors import PoolError, UsageError
 
 #: name -> (module below this package, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "zpool": ("zpool", "pools: import (list what is there), status, list, get, history"),
-    "zfs": ("zfs", "datasets: list, get"),
+    "zpool": ("zpool", "pools: create, destroy, import, export, status, list, get, set, history, labelclear"),
+    "zfs": ("zfs", "datasets: create, destroy, list, get, set, inherit"),
     "zdb": ("zdb", "structures on disk: labels, uberblocks, objects, blocks, logs, space maps"),
     "ls": ("files", "list a directory in a pool"),
     "cat": ("files", "print a file, or a volume, of a pool"),
-    "cp": ("files", "copy files, trees and volumes out of a pool"),
+    "cp": ("files", "copy files, trees and volumes out of a pool; files, folders and tar streams into one"),
+    "mkdir": ("edit", "make directories in a pool"),
+    "rm": ("edit", "remove files from a pool"),
+    "mv": ("edit", "move files within a file system"),
+    "ln": ("edit", "make links in a pool"),
     "manifest": ("manifest", "describe every file of a pool with its checksum, or check such a description"),
     "lab": ("lab", "power cuts on simulated disks: crash states explored, each imported and verified"),
     "verify": ("verify", "read every copy and every parity column of every block"),
@@ -31,7 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EPILOG = """\
 A path inside a pool is written POOL/DATASET[@SNAPSHOT]:/path, a volume POOL/VOLUME[@SNAPSHOT].
 Every command takes -d DIR (repeatable): a folder, disk image or device to search for pools.
-Without -d the folders in UBERBLOCK_PATH are searched, or the devices of this machine.
+Without -d the folders in UBERBLOCK_PATH are searched, or where pools were created or imported, or this machine's
+devices.
 
 examples:
   uberblock zpool import -d images/                     what pools are in this folder
@@ -39,6 +44,8 @@ examples:
   uberblock ls -d images/ tank/home@monday:/            look into a snapshot
   uberblock cp -r -d images/ tank/home@monday:/ OUT     get its files out
   uberblock verify -d images/ tank                      read and check every block of the pool
+  uberblock zpool create --size 1G tank raidz1 a b c    make a pool of three files
+  uberblock cp -r DIR tank:/                            put a folder into it
 """
 
 
@@ -54,8 +61,8 @@ def _help() -> str:
     rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
     return (
         "usage: uberblock COMMAND [OPTION]... [ARGUMENT]...\n\n"
-        "OpenZFS pools without kernel module and without root: read, verify and recover pools from disk images,\n"
-        f"files and devices. Nothing is ever written to them.\n\ncommands:\n{rows}\n\n"
+        "OpenZFS pools without kernel module and without root: create, read, write, verify and recover pools in disk\n"
+        f"images, files and devices.\n\ncommands:\n{rows}\n\n"
         f"'uberblock COMMAND --help' tells more.\n\n{EPILOG}"
     )
 

@@ -1,4 +1,4 @@
-"""``uberblock zfs list`` and ``zfs get``, in the shape zfs users know."""
+"""``uberblock zfs``: what can be asked of datasets, and (``zfschange``) done to them, in the shape zfs users know."""
 
 from __future__ import annotations
 
@@ -30,16 +30,25 @@ USAGE = """\
 usage: uberblock zfs COMMAND [OPTION]... [DATASET]...
 
 commands:
-  list   datasets, one a line, with the columns asked for
-  get    properties with their values and where these come from
+  list      datasets, one a line, with the columns asked for
+  get       properties with their values and where these come from
+  create    make a file system or volume
+  destroy   destroy one with all that is in it
+  set       set properties
+  inherit   take properties back
 
 'uberblock zfs COMMAND --help' tells more.
 """
 
 
 def run(name: str, argv: Sequence[str]) -> int:
-    """Run ``zfs list`` or ``zfs get``; gives the exit status."""
-    commands = {"list": _list, "get": _get}
+    """Run a ``zfs`` command; gives the exit status."""
+    from . import zfschange
+
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "list": _list, "get": _get, "create": zfschange.create, "destroy": zfschange.destroy, "set": zfschange.set_,
+        "inherit": zfschange.inherit,
+    }  # fmt: skip
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if argv else 2

@@ -1,4 +1,4 @@
-"""``uberblock zpool``: import (what is there), status, list, get, history, in the shape zpool users know."""
+"""``uberblock zpool``: what can be asked of pools, and done to them, in the shape zpool users know."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ USAGE = """\
 usage: uberblock zpool COMMAND [OPTION]... [POOL]...
 
 commands:
-  import   the pools found here, with their states and what can be done; --txgs: what a pool can be opened at
-  status   how a pool is, with every vdev
-  list     sizes and health; -v: of every vdev
-  get      properties of pools and vdevs
-  history  what was done to a pool
+  create      make a pool
+  destroy     free a pool's devices for others
+  import      the pools found here, with their states and what can be done; --txgs: what a pool can be opened at
+  export      let go of a pool
+  status      how a pool is, with every vdev
+  list        sizes and health; -v: of every vdev
+  get, set    properties of pools (get: and vdevs)
+  history     what was done to a pool
+  labelclear  make a device forget its pool
 
 'uberblock zpool COMMAND --help' tells more.
 """
@@ -29,8 +33,12 @@ commands:
 
 def run(name: str, argv: Sequence[str]) -> int:
     """Run a ``zpool`` command; gives the exit status."""
+    from . import zpoolchange
+
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "import": _import, "status": _status, "list": _list, "get": _get, "history": _history,
+        "create": zpoolchange.create, "destroy": zpoolchange.destroy, "export": zpoolchange.export,
+        "labelclear": zpoolchange.labelclear, "set": zpoolchange.set_,
     }  # fmt: skip
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE, end="")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DeviceError, NotFoundError, PoolError, UnsupportedFeatureError
 from ..spa.scanstate import date
 from .access import add_open_options, each_pool, search_path
+from .known import remember
 from .main import Parser
 from .output import print_json, print_table, visible
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from ..spa.status import Row, Status
 
 DESCRIPTION = """\
-Without a pool's name: lists the pools found, with their states and what can be done. With a name: opens it read-only
-and shows how it is; nothing stays imported, since every command of this program finds its pool by itself.
+Without a pool's name: lists the pools found, with their states and what can be done. With a name: opens it read-only,
+shows how it is, and remembers where it was: from then on other commands find it without -d ('zpool export' ends that).
 """
 EPILOG = """\
 examples:
@@ -57,6 +58,7 @@ def run(argv: Sequence[str]) -> int:
 
     def show(pool: Pool) -> None:
         nonlocal printed
+        remember(pool)
         print(("\n" if printed else "") + str(pool.status()))
         printed += 1
         for note in pool.notes:
@@ -70,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _nothing(args: argparse.Namespace) -> NotFoundError:
     kind = "destroyed pools" if args.destroyed else "pools available to import"
-    places = search_path(args.search)
+    places = search_path(args.search, "")
     shown = ", ".join(places[:4]) + (f" and {len(places) - 4} more" if len(places) > 4 else "")
     if args.pool:
         kind = f"pool {args.pool!r} among the {kind}"
@@ -81,7 +83,7 @@ def _found(args: argparse.Namespace) -> list[Candidate]:
     from .. import find_pools
     from ..ondisk.label import STATE_DESTROYED
 
-    return [c for c in find_pools(search_path(args.search)) if (c.state == STATE_DESTROYED) == args.destroyed]
+    return [c for c in find_pools(search_path(args.search, "")) if (c.state == STATE_DESTROYED) == args.destroyed]
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ def copy_in(
             copy.tree(raw.rstrip(b"/") or b"/", status, maker.open(vfs.znode(path, follow=True)))
         else:
             if vfs.is_dir(path):
-                folder, name = path, os.path.basename(raw)
+                folder, name = path, raw.rpartition(b"/")[2]
             else:
                 folder, _, last = path.rpartition("/")
                 name = directory.raw(last)
@@ -104,7 +104,7 @@ class _Copy:
 
     def names(self, path: bytes) -> list[bytes]:
         """What is in a folder, in order."""
-        return sorted(os.listdir(path))
+        return sorted(os.listdir(path))  # noqa: PTH208 (names are bytes)
 
     def _failed(self, path: bytes, error: OSError) -> None:
         """What the source does not give may be left out; what the pool does not take ends everything."""
@@ -151,7 +151,7 @@ class _Copy:
             number = self.file(folder, name, path)
         elif kind == stat.S_IFLNK:
             link = self.source(path, status)
-            link.target = os.readlink(path)
+            link.target = os.readlink(path)  # noqa: PTH115 (bytes)
             number = self.maker.node(folder, name, link)
         elif kind in _SPECIAL:
             special = self.source(path, status)

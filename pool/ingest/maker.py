@@ -147,7 +147,7 @@ class Maker:
         self._dirty[id(folder)] = folder
         self._files += 1
 
-    # --- directories ----------------------------------------------------------------------------------------------------
+    # --- directories --------------------------------------------------------------------------------------------------
 
     def open(self, znode: Znode) -> Folder:
         """A directory that is there."""
@@ -195,7 +195,7 @@ class Maker:
         self.fs.change(znode, {name: ns for name, ns in times.items() if ns is not None})
         self._files += 1
 
-    # --- everything else -------------------------------------------------------------------------------------------------
+    # --- everything else ----------------------------------------------------------------------------------------------
 
     def _owner(self, source: Source) -> tuple[int, int]:
         return self.owner or (source.uid, source.gid)

@@ -9,11 +9,12 @@ Source: POSIX.1-2017, pax; GNU tar's manual, "Storing Sparse Files"; star's SCHI
 
 from __future__ import annotations
 
+import io
 import stat
 import tarfile
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from ..errors import CorruptError, NotADirectoryInPoolError, NotFoundError, UsageError
 from ..extract.content import Progress, Told
@@ -60,7 +61,7 @@ def tar_in(
             with tarfile.open(fileobj=stream, mode="r|*", encoding="utf-8", errors="surrogateescape") as archive:
                 for member in archive:
                     work.entry(archive, member)
-                    archive.members = []  # which would grow with every entry
+                    archive.members = []  # type: ignore[attr-defined]  # which would grow with every entry
         except (tarfile.TarError, EOFError) as error:
             raise CorruptError(f"the stream is no whole tar archive: {error}") from error
         work.finish()
@@ -184,14 +185,17 @@ def _time(text: str | None) -> int | None:
 
 def _pieces(content: IO[bytes], member: tarfile.TarInfo) -> Iterator[tuple[int, bytes | memoryview]]:
     """The content of an entry; of a sparse one, what is no hole."""
-    ranges = member.sparse if member.sparse is not None else [(0, member.size)]
+    sparse: Any = member.sparse
+    ranges: list[tuple[int, int]] = sparse if sparse is not None else [(0, member.size)]
+    # Beneath the buffer is what can skip holes of an entry whose stream cannot be rewound.
+    raw: Any = content.raw if isinstance(content, io.BufferedReader) else content
     for start, length in ranges:
         at, end = start, start + length
         if at >= end:
             continue
-        content.seek(at)
+        raw.seek(at)
         while at < end:
-            piece = content.read(min(PIECE, end - at))
+            piece = raw.read(min(PIECE, end - at))
             if not piece:
                 raise CorruptError("the archive ends within a file", path=printable(member.name))
             yield at, piece

@@ -411,7 +411,7 @@ class MutableFilesystem(Filesystem):
             if znode.is_dir and new_parent.object != parent.object:
                 self._check_not_below(znode, new_parent)
             there = self.find(new_parent, new_name)
-            if there == znode.object:
+            if there == znode.object and (replace or self.normflags):
                 self._rename_onto_itself(znode, parent, name, new_parent, new_name)
                 return
             if there is not None:
