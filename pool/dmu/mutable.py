@@ -60,7 +60,7 @@ class MutableDnode(Dnode):
 
     Attributes:
         version: changes with every change, undone ones included: what was derived from the object holds as long as
-            the version stays.
+            the version stays. block_version: the same for what is in its blocks.
         changes: what waits to be written; None: nothing, not even the dnode itself.
         fresh: allocated in the open txg, so that there is nothing on disk. gone: freed in it.
     """
@@ -70,6 +70,7 @@ class MutableDnode(Dnode):
     def __init__(self, objset: MutableObjset, number: int, phys: DnodePhys, *, fresh: bool = False) -> None:
         super().__init__(objset, number, phys)
         self.version = 0
+        self.block_version = 0
         self.changes: Changes | None = None
         self.fresh = fresh
         self.gone = False
@@ -117,9 +118,12 @@ class MutableDnode(Dnode):
     def _restore(self, state: tuple[Any, ...]) -> Any:
         def undo() -> None:
             (
-                self.type, self._bonus, self.bonustype, self.datablksz, self.maxblkid, self.flags, self.gone,
+                self.type, self._bonus, self.bonustype, self.datablksz, maxblkid, self.flags, self.gone,
                 self.checksum, self.compress, kept,
             ) = state  # fmt: skip
+            if kept is None or kept[0] != self.changes.freed or maxblkid != self.maxblkid:  # type: ignore[union-attr]
+                self.block_version += 1
+            self.maxblkid = maxblkid
             self.bonuslen = len(self._bonus)
             self.version += 1
             self._last = None
@@ -218,6 +222,7 @@ class MutableDnode(Dnode):
         """
         self._check_blkid(blkid)
         changes = self.dirty()
+        self.block_version += 1
         held = changes.blocks.get(blkid)
         if held is None:
             data = np.zeros(self.datablksz, dtype=np.uint8)
@@ -255,8 +260,10 @@ class MutableDnode(Dnode):
         more = len(data) - (0 if before is None else len(before))
         count = int(before is None)
         self.objset.waits(more, count)
+        self.block_version += 1
 
         def undo() -> None:
+            self.block_version += 1
             self.objset.waits(-more, -count)
             if before is None:
                 blocks.pop(blkid, None)
@@ -308,6 +315,7 @@ class MutableDnode(Dnode):
         """
         tx, objset = self.objset.tx, self.objset
         changes = self.dirty()
+        self.block_version += 1
         objset.admit(rows.nbytes)
         bps = objset.place(self, rows)
         objset.waits_placed(rows.nbytes, len(rows))
@@ -317,6 +325,7 @@ class MutableDnode(Dnode):
             self._displace(blkid)
 
         def undo() -> None:
+            self.block_version += 1
             for blkid in range(first, first + len(rows)):
                 changes.placed.pop(blkid, None)
             objset.waits_placed(-rows.nbytes, -len(rows))
@@ -345,6 +354,7 @@ class MutableDnode(Dnode):
         if first < 0 or count <= 0 or first > self.maxblkid:
             return
         changes = self.dirty()
+        self.block_version += 1
         end = min(first + count, self.maxblkid + 1)
         waiting = changes.blocks
         few = end - first < len(waiting)
@@ -365,6 +375,7 @@ class MutableDnode(Dnode):
         tx.forget((id(self), blkid))
 
         def undo() -> None:
+            self.block_version += 1
             blocks[blkid] = before
             self.objset.waits(len(before), 1)
 

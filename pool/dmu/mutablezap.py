@@ -113,7 +113,7 @@ class MutableZap(Zap):
 
     def _load(self) -> None:
         """Begin anew from what the object holds now."""
-        self._version: int | None = self.dnode.version
+        self._version: int | None = self.dnode.block_version
         super().__init__(self.dnode)
         data, order = self.dnode.block(0)
         self._need_little(order)
@@ -126,7 +126,7 @@ class MutableZap(Zap):
 
     def _fresh(self) -> None:
         """Whatever is kept must be of the object as it is now."""
-        if self._version != self.dnode.version:
+        if self._version != self.dnode.block_version:
             self._load()
 
     def _begin(self) -> None:
@@ -134,7 +134,7 @@ class MutableZap(Zap):
         self._version = None
 
     def _end(self) -> None:
-        self._version = self.dnode.version
+        self._version = self.dnode.block_version
 
     def _need_little(self, order: str) -> None:
         if order != "<":
@@ -180,10 +180,10 @@ class MutableZap(Zap):
             UsageError: the ZAP was changed meanwhile. CorruptError: see ``Zap.items``.
         """
         self._fresh()
-        version = self.dnode.version
+        version = self.dnode.block_version
         entries = self._entries.all() if self._entries is not None else super().items()
         for entry in entries:
-            if self.dnode.version != version:
+            if self.dnode.block_version != version:
                 raise UsageError("a ZAP was changed while its entries were listed", **self._where())
             yield entry
 

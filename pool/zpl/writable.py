@@ -84,6 +84,7 @@ class MutableFilesystem(Filesystem):
         self.attributes = MutableSaTable(objset, self._fixed("SA_ATTRS"), objset.random_bytes)
         #: Objects that somebody has open: how often.
         self.held: dict[int, int] = {}
+        self._orphans: set[int] = set()  # may be in the unlinked set
         #: Project of new files; None where projects are not counted.
         self.new_projid = 0 if objset.phys.flags & OBJSET_PROJECTQUOTA else None
 
@@ -351,6 +352,7 @@ class MutableFilesystem(Filesystem):
         """A file has lost its last name: it is freed now, or when nobody has it open any more."""
         if self.held.get(znode.object):
             self._unlinked.add(f"{znode.object:x}", znode.object)
+            self._orphans.add(znode.object)
             return
         self._destroy(znode)
 
@@ -375,6 +377,9 @@ class MutableFilesystem(Filesystem):
             self.held[number] = left
             return
         self.held.pop(number, None)
+        if number not in self._orphans:
+            return
+        self._orphans.discard(number)
         with self.tx.giving_back():
             waiting = self._unlinked
             if f"{number:x}" in waiting:
