@@ -26,6 +26,7 @@ from ..ondisk.zplconst import rdev_of
 from ..vfswrite import MutableVfs
 from ..zpl import directory, filewrite, xattrwrite
 from ..zpl.attributes import NewFile
+from ..zpl.bulk import NewFiles, first_block_size
 from ..zpl.directory import printable, text
 from ..zpl.znode import Znode
 
@@ -95,6 +96,7 @@ class Maker:
         self._files = self._bytes = 0
         self._began = 0.0
         self._dirty: dict[int, Folder] = {}
+        self._files_made = NewFiles(self.fs)
 
     def __enter__(self) -> Self:
         return self
@@ -200,11 +202,10 @@ class Maker:
     def _owner(self, source: Source) -> tuple[int, int]:
         return self.owner or (source.uid, source.gid)
 
-    def _make(self, parent: Folder, source: Source, size: int = 0) -> int:
-        """A new object, which has no name yet."""
+    def _new(self, parent: Folder, source: Source, size: int = 0) -> NewFile:
         fs = self.fs
         uid, gid = self._owner(source)
-        new = NewFile(
+        return NewFile(
             mode=source.mode,
             uid=uid,
             gid=gid,
@@ -218,6 +219,11 @@ class Maker:
             mtime_ns=source.mtime_ns,
             size=size,
         )
+
+    def _make(self, parent: Folder, source: Source, size: int = 0) -> int:
+        """A new object, which has no name yet."""
+        fs = self.fs
+        new = self._new(parent, source, size)
         if not source.xattrs:
             return fs.allocate(new).number
         usual = {name: value for name, value in source.xattrs.items() if self._usual(name, value)}
@@ -281,11 +287,14 @@ class Maker:
         self._begin()
         self._way(folder, name)
         whole = size <= WHOLE
-        number = self._make(folder, source, size if whole else 0)
-        dn = self.fs.mutable(number)
-        self._name(folder, name, number, source.mode)
-        if size:
+        if source.xattrs:
+            dn = self.fs.mutable(self._make(folder, source, size if whole else 0))
             filewrite.grow_block(dn, size, self.fs.recordsize)
+        else:
+            new = self._new(folder, source, size if whole else 0)
+            dn = self._files_made.allocate(new, first_block_size(size, self.fs.recordsize))
+        number = dn.number
+        self._name(folder, name, number, source.mode)
         for offset, piece in pieces:
             if not whole:
                 self._begin()

@@ -8,6 +8,8 @@ Source: OpenZFS, zfs_acl.c (``zfs_acl_chmod``, ``acl_trivial_access_masks``).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..ondisk.acl import Ace, AceFlags, AceMask, AceType, encode_aces
 
 _OWNER = AceFlags.OWNER
@@ -55,6 +57,7 @@ def trivial_aces(mode: int) -> list[Ace]:
     return aces
 
 
+@lru_cache(maxsize=4096)
 def trivial_acl(mode: int) -> tuple[int, bytes]:
     """Number and bytes of these entries, as the attributes ZPL_DACL_COUNT and ZPL_DACL_ACES hold them."""
     aces = trivial_aces(mode)
