@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..dsl.dataset import DslDataset
@@ -54,18 +54,25 @@ class Found:
         return self._compared[place]
 
 
-def examine(disks: Sequence[SimDisk], name: str | None = None) -> Found:
+#: Gives what is known of an open pool already, or None.
+Met = Callable[[Pool], Found | None]
+
+
+def examine(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
     """Import a pool from disks, read-only, and look at everything.
 
     Args:
         disks: of the pool; the same bytes give the same result.
-        name: of the pool, if the disks may have others.
+        met: asked with the open pool whether what a look at it would find is known already.
     """
     try:
-        pool = import_pool(name, list(disks), threads=1)
+        pool = import_pool(None, list(disks), threads=1)
     except PoolError as error:
         return Found(-1, (f"cannot be opened: {error}",))
     with pool:
+        before = met(pool)
+        if before is not None:
+            return before
         problems = [*_verified(verify(pool.spa, threads=1)), *_accounted(BlockCheck(pool.spa, threads=1).run())]
         content: Content = {}
         try:

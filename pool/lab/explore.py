@@ -15,15 +15,17 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from .checker import Found, examine, judge
+from ..pool import Pool
+from .checker import Found, Met, examine, judge
 from .crash import CrashState, States, Survivor
 from .journal import Event, Journal
-from .memo import Memo, ReadSet
+from .memo import Memo, Place, ReadSet
 from .model import History
+from .pages import Pages
 from .simdisk import SimDisk
 
 #: Violations kept; beyond it they are only counted.
@@ -31,7 +33,7 @@ VIOLATIONS_MAX = 50
 #: Checks that one violation may take to shrink.
 SHRINK_MAX = 400
 
-Examine = Callable[[Sequence[SimDisk]], Found]
+Examine = Callable[[Sequence[SimDisk], Met], Found]
 Judge = Callable[[Found, History, Iterable[Event]], list[str]]
 Progress = Callable[[int], None]
 
@@ -92,7 +94,7 @@ class Explorer:
     Args:
         journal: of the run.
         history: what should be there, txg by txg.
-        examine: how disks are looked at; must depend on nothing but their bytes.
+        examine: how disks are looked at; must depend on nothing but their bytes. See ``checker.examine``.
         judge: what is held against what was found.
         memo: remember checks.
         shrink: shrink the first violations.
@@ -120,22 +122,37 @@ class Explorer:
     def found(self, state: CrashState) -> Found:
         """What a look at a state finds."""
         contents = self.states.build(state)
-        if self._memo is None:
-            return self._look(contents)[0]
-        front = self._memo.front(contents)
-        known = self._memo.find(front, contents)
+        memo = self._memo
+        if memo is None:
+            return self._examine(self._disks(contents), lambda pool: None)
+        front = memo.front(contents)
+        known = memo.find(front, contents)
         if known is not None:
-            return known
-        result, reads = self._look(contents)
-        self._memo.add(front, contents, reads, result)
+            return known[0]
+        disks = self._disks(contents)
+        reads = ReadSet(disks)
+        inside: list[Hashable] = []  # what stands for the labels once the pool is open
+        places: dict[Place, int] = {}
+
+        def met(pool: Pool) -> Found | None:
+            inside.append(_opened(pool))
+            before = memo.find(inside[0], contents)
+            if before is None:
+                return None
+            places.update(before[1])
+            self.report.checked -= 1
+            return before[0]
+
+        result = self._examine(disks, met)
+        for place, sectors in reads.places().items():
+            places[place] = places.get(place, 0) | sectors
+        for one in (front, *inside):
+            memo.add(one, contents, places, result)
         return result
 
-    def _look(self, contents: Sequence[object]) -> tuple[Found, ReadSet]:
+    def _disks(self, contents: Sequence[Pages]) -> list[SimDisk]:
         self.report.checked += 1
-        infos = self.journal.disks
-        disks = [SimDisk(one, info.name, readonly=True) for one, info in zip(contents, infos)]  # type: ignore[arg-type]
-        reads = ReadSet(disks)
-        return self._examine(disks), reads
+        return [SimDisk(one, info.name, readonly=True) for one, info in zip(contents, self.journal.disks)]
 
     def wrong(self, state: CrashState) -> list[str]:
         """What is wrong with a state; empty: nothing."""
@@ -214,6 +231,13 @@ def _named(cut: int, kept: list[Survivor], pending: list[int]) -> CrashState:
         if whole and len(lost) <= len(kept):
             return CrashState(cut, "lose", tuple(map(Survivor, lost)))
     return CrashState(cut, "only", tuple(kept))
+
+
+def _opened(pool: Pool) -> Hashable:
+    """All that an open pool has from its labels: the uberblock, and which devices are there."""
+    spa = pool.spa
+    leaves = [(leaf.guid, leaf.state, leaf.aux, leaf.path) for leaf in spa.tree.leaves]
+    return "opened", spa.uberblock, spa.name, tuple(leaves)
 
 
 # --- several processes ------------------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ Bytes are compared in sectors of 512 bytes: blocks that share a page with other 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..ondisk import label
-from ..spa.scan import scan_all
+from ..spa.config import assemble
+from ..spa.members import Member, Source
+from ..spa.scan import examine
 from ..spa.uberblocks import Rings, fetch
 from .pages import PAGE, ZERO_PAGE, Pages
 from .simdisk import SimDisk
@@ -26,11 +28,12 @@ SECTOR = 512
 WHOLE = (1 << PAGE // SECTOR) - 1
 #: Sets of read bytes kept for one uberblock, and uberblocks kept; the oldest go first.
 GROUPS_MAX = 16
-FRONTS_MAX = 64
+FRONTS_MAX = 128
 #: Contents of the rings for which the uberblock is remembered.
 CHOSEN_MAX = 4096
 
 Place = tuple[int, int]  # disk, page
+_Labelled = list[tuple[Member, list["memoryview | str"]]]
 T = TypeVar("T")
 
 
@@ -122,40 +125,50 @@ class Memo(Generic[T]):
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        places: dict[Place, int] = {}
-        for disk, size in enumerate(sizes):
-            for index in range(label.LABELS):
-                first = label.offset(size, index) // PAGE
-                places |= {(disk, page): WHOLE for page in range(first, first + label.LABEL_SIZE // PAGE)}
-        self._labels = _View(places)
+        self._labels = [_View(_label_places(disk, size)) for disk, size in enumerate(sizes)]
         self._fronts: dict[Hashable, list[_Group[T]]] = {}
         self._chosen: dict[Hashable, Hashable] = {}
+        self._labelled: dict[tuple[int, Hashable], _Labelled] = {}
 
     def front(self, contents: Sequence[Pages]) -> Hashable:
         """What labels and uberblock rings come down to."""
-        key = self._labels.value(contents)
+        key = tuple(view.value(contents) for view in self._labels)
         best = self._chosen.get(key)
         if best is None:
-            if len(self._chosen) >= CHOSEN_MAX:
-                self._chosen.pop(next(iter(self._chosen)))
-            best = self._chosen[key] = _front(contents)
+            _make_room(self._chosen)
+            best = self._chosen[key] = _front([self._look(at, one, contents[at]) for at, one in enumerate(key)])
         return best
 
-    def find(self, front: Hashable, contents: Sequence[Pages]) -> T | None:
-        """The outcome of an earlier check that would go the same way."""
+    def _look(self, disk: int, value: Hashable, content: Pages) -> _Labelled:
+        """The vdevs on one disk, and their uberblock rings; remembered for each content of its labels."""
+        found = self._labelled.get((disk, value))
+        if found is None:
+            _make_room(self._labelled)
+            device = SimDisk(content, f"disk {disk}", readonly=True)
+            members = examine(Source(device.name, device=device))
+            # Of a vdev in a partition of the disk nothing is known here, and simulated disks have none.
+            found = self._labelled[disk, value] = [(one, fetch(one.size, device)) for one in members]
+        return found
+
+    def find(self, front: Hashable, contents: Sequence[Pages]) -> tuple[T, Mapping[Place, int]] | None:
+        """The outcome of an earlier check that would go the same way, and what it read.
+
+        Args:
+            front: what stands for the labels.
+            contents: of the disks.
+        """
         for group in self._fronts.get(front, ()):
             found = group.found.get(group.view.value(contents))
             if found is not None:
-                return found
+                return found, group.places
         return None
 
-    def add(self, front: Hashable, contents: Sequence[Pages], reads: ReadSet, outcome: T) -> None:
-        """Remember what a check of these contents found."""
-        places = reads.places()
+    def add(self, front: Hashable, contents: Sequence[Pages], places: Mapping[Place, int], outcome: T) -> None:
+        """Remember what a check of these contents found, which read these places."""
         groups = self._fronts.setdefault(front, [])
         group = next((one for one in groups if one.places == places), None)
         if group is None:
-            group = _Group(places)
+            group = _Group(dict(places))
             groups.append(group)
             del groups[:-GROUPS_MAX]
         group.found[group.view.value(contents)] = outcome
@@ -163,15 +176,25 @@ class Memo(Generic[T]):
             self._fronts.pop(next(iter(self._fronts)))
 
 
-def _front(contents: Sequence[Pages]) -> Hashable:
+def _label_places(disk: int, size: int) -> dict[Place, int]:
+    """The pages of a disk's labels."""
+    first = [label.offset(size, index) // PAGE for index in range(label.LABELS)]
+    return {(disk, page): WHOLE for start in first for page in range(start, start + label.LABEL_SIZE // PAGE)}
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    if len(known) >= CHOSEN_MAX:
+        known.pop(next(iter(known)))
+
+
+def _front(disks: Sequence[_Labelled]) -> Hashable:
     """All that an import takes from labels, as its own code finds it: see ``spa.importer``."""
-    disks = [SimDisk(content, f"disk {number}", readonly=True) for number, content in enumerate(contents)]
+    fetched = {id(member): rings for disk in disks for member, rings in disk}
     result: list[Hashable] = []
-    for pool in scan_all(disks).candidates:
+    for pool in assemble(member for disk in disks for member, _ in disk):
         rings, members = Rings(), pool.best()
         for member in members:
-            assert member.source.device is not None
-            rings.add(member, fetch(member.size, member.source.device))
+            rings.add(member, fetched[id(member)])
         best = rings.best()
         result += [pool.guid, repr(pool.config), tuple(pool.notes), repr(sorted(pool.spares))]
         if best is not None:

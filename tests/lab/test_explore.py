@@ -94,7 +94,7 @@ def tiny(seed: int) -> tuple[Journal, History]:
     return journal, History()
 
 
-def follow(disks: object) -> Found:
+def follow(disks: object, met: object) -> Found:
     (disk,) = disks  # type: ignore[misc]
     path, at = [], 0
     for _ in range(5):

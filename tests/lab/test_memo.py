@@ -61,13 +61,14 @@ def test_only_bytes_that_were_read_count(pools: Callable[[str], GoldenPool]) -> 
     memo: Memo[str] = Memo([content.size])
 
     def check(contents: list[Pages]) -> str | None:
-        return memo.find(memo.front(contents), contents)
+        found = memo.find(memo.front(contents), contents)
+        return None if found is None else found[0]
 
     disks = [SimDisk(content.fork(), "d0")]
     reads = ReadSet(disks)
     disks[0].read(HERE, 512)
     assert check([content]) is None
-    memo.add(memo.front([content]), [content], reads, "first")
+    memo.add(memo.front([content]), [content], reads.places(), "first")
     assert check([content.fork()]) == "first"
 
     def changed(offset: int, length: int = 512) -> str | None:
