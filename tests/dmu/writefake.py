@@ -43,11 +43,11 @@ class FakeDnode:
         self.checksum = self.compress = 0
 
     @property
-    @property
     def block_version(self) -> int:
         """Changes with the blocks; here with everything."""
         return self.version
 
+    @property
     def size(self) -> int:
         return (self.maxblkid + 1) * self.datablksz
 
