@@ -38,6 +38,7 @@ FLOORS = {
     "manifest": 8,
     "extract": 8,
     "ingest": 8,
+    "mkfs": 8,
     "": 8,  # pool/__init__.py, the public face
     "cli": 9,
     "serve": 9,

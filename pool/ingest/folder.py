@@ -18,7 +18,7 @@ from ..extract.content import Progress, Told
 from ..vfswrite import MutableVfs
 from ..zpl import directory
 from ..zpl.directory import printable, text
-from .maker import PIECE, Folder, Maker, Owner, Source
+from .maker import PIECE, Adapt, Folder, Maker, Owner, Source
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
@@ -32,6 +32,8 @@ def copy_in(
     owner: Owner = None,
     progress: Progress | None = None,
     keep_going: bool = False,
+    adapt: Adapt | None = None,
+    reproducible: bool = False,
 ) -> Told:
     """Copy a file, or a folder with everything below it.
 
@@ -43,6 +45,7 @@ def copy_in(
         owner: uid and gid that everything gets; None: those it has.
         progress: called with the bytes of content done since the last call.
         keep_going: go on after what cannot be read; it is told in what is returned.
+        adapt, reproducible: as for ``Maker``.
 
     Returns:
         A sentence for everything that could not be copied as it is.
@@ -53,7 +56,9 @@ def copy_in(
     """
     raw = os.fsencode(source)
     status = os.lstat(raw)
-    with Maker(vfs, owner=owner, progress=progress, unique=True) as maker:
+    with Maker(
+        vfs, owner=owner, progress=progress, unique=True, adapt=adapt, reproducible=reproducible
+    ) as maker:
         copy = _Copy(maker, keep_going)
         if stat.S_ISDIR(status.st_mode):
             if not vfs.exists(path):
@@ -172,7 +177,7 @@ class _Copy:
                 raise OSError(errno.ESTALE, "it was replaced while it was looked at", path)
             size = status.st_size
             sparse = status.st_blocks * 512 < size
-            ranges = _data(descriptor, size) if sparse else iter([(0, size)])
+            ranges = data_ranges(descriptor, size) if sparse else iter([(0, size)])
             return self.maker.file(
                 folder, name, self.source(path, status), size, _pieces(descriptor, ranges, path, self.maker)
             )
@@ -180,7 +185,7 @@ class _Copy:
             os.close(descriptor)
 
 
-def _data(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+def data_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
     """Offset and length of what is no hole."""
     at = 0
     while at < size:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -29,6 +29,7 @@ from ..zpl.attributes import NewFile
 from ..zpl.bulk import NewFiles, first_block_size
 from ..zpl.directory import printable, text
 from ..zpl.znode import Znode
+from .records import whole_records
 
 #: When a batch ends: files, bytes, seconds.
 BATCH_FILES, BATCH_BYTES, BATCH_SECONDS = 256, 64 << 20, 2.0
@@ -60,6 +61,10 @@ class Source:
     xattrs: dict[str, bytes] = field(default_factory=dict)
 
 
+#: Gives what something is to be in the pool, of what it is in its source.
+Adapt = Callable[[Source], Source]
+
+
 class Folder:
     """A directory that is being filled."""
 
@@ -80,16 +85,28 @@ class Maker:
         owner: that everything gets; None: what its source says.
         progress: called with the bytes of content done since the last call.
         unique: no name comes twice in a directory that was made here.
+        adapt: gives what something is to be in the pool, of what it is in its source.
+        reproducible: batches, and blocks that are holes, follow from the source's content alone: neither from how long
+            it takes nor from how a source keeps holes.
     """
 
     def __init__(
-        self, vfs: MutableVfs, *, owner: Owner = None, progress: Progress | None = None, unique: bool = False
+        self,
+        vfs: MutableVfs,
+        *,
+        owner: Owner = None,
+        progress: Progress | None = None,
+        unique: bool = False,
+        adapt: Adapt | None = None,
+        reproducible: bool = False,
     ) -> None:
         self.vfs = vfs
         self.fs = vfs.filesystem
         self.owner = owner
         self.progress = progress or no_progress
         self.unique = unique
+        self.adapt = adapt or (lambda source: source)
+        self.reproducible = reproducible
         self.failures: list[str] = []
         self.lost: Counter[str] = Counter()
         self._stack: ExitStack | None = None
@@ -120,7 +137,7 @@ class Maker:
         """A batch is open behind this: a new one if the last one has enough."""
         if self._stack is not None:
             full = self._files >= BATCH_FILES or self._bytes >= BATCH_BYTES
-            if not full and time.monotonic() - self._began < BATCH_SECONDS:
+            if not full and (self.reproducible or time.monotonic() - self._began < BATCH_SECONDS):
                 return
             self.flush()
         self._stack = ExitStack()
@@ -171,6 +188,7 @@ class Maker:
             ExistsError: something else has the name.
         """
         self._begin()
+        source = self.adapt(source)
         path = parent.path + b"/" + name
         there = None if self.unique and parent.fresh else self.find(parent, name)
         if there is not None:
@@ -185,6 +203,7 @@ class Maker:
     def leave(self, folder: Folder, source: Source) -> None:
         """Nothing more goes into a directory: it gets its attributes and times."""
         self._begin()
+        source = self.adapt(source)
         self._enter(folder)
         uid, gid = self._owner(source)
         znode = self.fs.znode(folder.object)
@@ -262,6 +281,7 @@ class Maker:
     def node(self, folder: Folder, name: bytes, source: Source) -> int:
         """Make a link, device, pipe or socket; gives its object."""
         self._begin()
+        source = self.adapt(source)
         self._way(folder, name)
         number = self._make(folder, source)
         self._name(folder, name, number, source.mode)
@@ -285,6 +305,7 @@ class Maker:
             pieces: offset and content, in order; good until the next one is asked for.
         """
         self._begin()
+        source = self.adapt(source)
         self._way(folder, name)
         whole = size <= WHOLE
         if source.xattrs:
@@ -295,6 +316,8 @@ class Maker:
             dn = self._files_made.allocate(new, first_block_size(size, self.fs.recordsize))
         number = dn.number
         self._name(folder, name, number, source.mode)
+        if self.reproducible:
+            pieces = whole_records(pieces, size, dn.datablksz, PIECE)
         for offset, piece in pieces:
             if not whole:
                 self._begin()

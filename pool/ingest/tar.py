@@ -21,7 +21,7 @@ from ..extract.content import Progress, Told
 from ..vfswrite import MutableVfs
 from ..zpl import directory
 from ..zpl.directory import printable
-from .maker import PIECE, Folder, Maker, Owner, Source
+from .maker import PIECE, Adapt, Folder, Maker, Owner, Source
 
 XATTR = "SCHILY.xattr."
 _KINDS = {
@@ -35,7 +35,14 @@ IMPLIED = stat.S_IFDIR | 0o755
 
 
 def tar_in(
-    vfs: MutableVfs, stream: IO[bytes] | BinaryIO, path: str, *, owner: Owner = None, progress: Progress | None = None
+    vfs: MutableVfs,
+    stream: IO[bytes] | BinaryIO,
+    path: str,
+    *,
+    owner: Owner = None,
+    progress: Progress | None = None,
+    adapt: Adapt | None = None,
+    reproducible: bool = False,
 ) -> Told:
     """Unpack a tar stream, also a compressed one, into a directory.
 
@@ -45,6 +52,7 @@ def tar_in(
         path: a directory in the dataset, which is made if need be.
         owner: uid and gid that everything gets; None: the numbers in the stream.
         progress: called with the bytes of content done since the last call.
+        adapt, reproducible: as for ``Maker``.
 
     Returns:
         A sentence for everything that could not be copied as it is.
@@ -53,7 +61,7 @@ def tar_in(
         CorruptError: it is no tar stream, or is cut off. UsageError: an entry leads out of the target.
         NoSpaceError: the pool is full.
     """
-    with Maker(vfs, owner=owner, progress=progress) as maker:
+    with Maker(vfs, owner=owner, progress=progress, adapt=adapt, reproducible=reproducible) as maker:
         if not vfs.exists(path):
             vfs.mkdir(path)
         work = _Unpacking(maker, maker.open(vfs.znode(path, follow=True)))
@@ -185,11 +193,9 @@ def _time(text: str | None) -> int | None:
 
 def _pieces(content: IO[bytes], member: tarfile.TarInfo) -> Iterator[tuple[int, bytes | memoryview]]:
     """The content of an entry; of a sparse one, what is no hole."""
-    sparse: Any = member.sparse
-    ranges: list[tuple[int, int]] = sparse if sparse is not None else [(0, member.size)]
     # Beneath the buffer is what can skip holes of an entry whose stream cannot be rewound.
     raw: Any = content.raw if isinstance(content, io.BufferedReader) else content
-    for start, length in ranges:
+    for start, length in data_of(member):
         at, end = start, start + length
         if at >= end:
             continue
@@ -200,3 +206,9 @@ def _pieces(content: IO[bytes], member: tarfile.TarInfo) -> Iterator[tuple[int, 
                 raise CorruptError("the archive ends within a file", path=printable(member.name))
             yield at, piece
             at += len(piece)
+
+
+def data_of(member: tarfile.TarInfo) -> list[tuple[int, int]]:
+    """Offset and length of what is no hole of an entry."""
+    sparse: Any = member.sparse
+    return [(0, member.size)] if sparse is None else [(int(start), int(length)) for start, length in sparse]
