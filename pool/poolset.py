@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .dmu.mutablezap import MutableZap
 from .dsl import props, propwrite
 from .dsl.propset import FIXED, Setting, check_inheritable, parse_size, setting
 from .dsl.proptable import Types
 from .dsl.writesettings import settings_of
 from .errors import UsageError
+from .ondisk.zplconst import MASTER_NODE_OBJECT
 from .spa import datasets, poolprops
 from .spa.featureset import PROPERTY
 from .spa.historywrite import log_internal
@@ -142,15 +144,15 @@ def understand_new(
     return stored, fixed
 
 
-def inherited_fixed(parent: DslDataset | None, fixed: Mapping[str, int]) -> dict[str, int]:
+def inherited_fixed(pool: WritablePool, parent: DslDataset | None, fixed: Mapping[str, int]) -> dict[str, int]:
     """What is fixed at creation, taken from the parent where nothing is said."""
-    found = dict(fixed)
-    if parent is not None and not parent.is_empty and parent.head_kind == "filesystem":
-        for name in FIXED:
-            value = props.get(parent, name).raw
-            if isinstance(value, int) and value and name not in found:
-                found[name] = value
-    return found
+    found: dict[str, int] = {}
+    if parent is not None and parent.head_kind == "filesystem":
+        # The parent may be so new that it is not on disk yet.
+        master = MutableZap(datasets.open_dataset(pool.engine, parent).objset.dnode(MASTER_NODE_OBJECT))
+        values = {name: master.get_int(name, 0) for name in FIXED}
+        found = {name: value for name, value in values.items() if value}
+    return found | dict(fixed)
 
 
 # --- volumes ------------------------------------------------------------------------------------------------------

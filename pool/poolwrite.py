@@ -20,7 +20,7 @@ from .dsl.names import check_dataset
 from .dsl.propset import Setting, setting
 from .dsl.proptable import Types
 from .dsl.writesettings import settings_of
-from .errors import NotFoundError, UsageError
+from .errors import ExistsError, NotFoundError, UsageError
 from .ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from .ondisk.label import STATE_DESTROYED, STATE_EXPORTED
 from .ondisk.objset import ObjsetType
@@ -56,9 +56,13 @@ class MutableVolume(Volume):
 
     @property
     def _zvol(self) -> MutableZvol:
-        opened = datasets.open_dataset(self.pool.engine, self._live)
+        from .dsl import props
+
+        dsl = self.pool.dataset(self.name)._live  # as it is now
+        opened = datasets.open_dataset(self.pool.engine, dsl)
         opened.objset.room = partial(self.pool._room, self.name)
-        return MutableZvol(opened.objset, self.pool._relieve)
+        readonly = props.get(dsl, "readonly").raw == 1
+        return MutableZvol(opened.objset, self.pool._relieve, readonly=readonly)
 
     def open(self, path: str = "") -> VolumeFile:  # type: ignore[override]
         """Its content as a binary file, to be read and written."""
@@ -209,10 +213,12 @@ class WritablePool(Pool):
         """Give an open file system what its dataset's properties say."""
         from .dsl import props
 
-        number = {name: props.get(dsl, name).raw for name in ("recordsize", "dnodesize", "atime", "longname")}
+        names = ("recordsize", "dnodesize", "atime", "longname", "readonly")
+        number = {name: props.get(dsl, name).raw for name in names}
         filesystem.recordsize = int(number["recordsize"] or 128 << 10)
         filesystem.dnodesize = dnode_bytes(int(number["dnodesize"] or 0))
         filesystem.atime = bool(number["atime"])
+        filesystem.readonly = bool(number["readonly"])
         filesystem.longnames = self.engine.features.enabled("longname") and number["longname"] == 1
 
     def create_filesystem(
@@ -240,7 +246,7 @@ class WritablePool(Pool):
         with self._admin():
             dsl = self._create(name, stored, parents=parents)
             above = dsl.dir.parent.head if dsl.dir.parent is not None else None
-            fixed = poolset.inherited_fixed(above, {**given, **(fixed or {})})
+            fixed = poolset.inherited_fixed(self, above, {**given, **(fixed or {})})
             datasets.fill_filesystem(
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), owner=owner, fixed=fixed
             )
@@ -284,7 +290,7 @@ class WritablePool(Pool):
         name = check_dataset(self.full_name(name))
         above, _, short = name.rpartition("/")
         if not above:
-            raise UsageError("the pool's root dataset exists already", dataset=name)
+            raise ExistsError("the pool's root dataset exists already", dataset=name)
         try:
             parent = self.spa.dsl.directory_of(above)
         except NotFoundError:
@@ -292,6 +298,8 @@ class WritablePool(Pool):
                 raise
             self.create_filesystem(above, parents=True)
             parent = self.spa.dsl.directory_of(above)
+        if parent.head is not None and parent.head.head_kind == "volume":
+            raise UsageError(f"{above} is a volume, and nothing lies below volumes", dataset=name)
         self.engine.tx.note(self._changed)
         datasets.create_dataset(self.engine, parent, short, self._origin)
         self._changed()

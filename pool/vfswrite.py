@@ -208,7 +208,7 @@ class MutableVfs(Vfs):
 
     def unlink(self, path: Path) -> None:
         """Take a file's name away; with its last name the file goes, when nobody has it open."""
-        with self.filesystem.tx.giving_back():
+        with self.filesystem.giving_back():
             folder, name = self._place(path)
             self.filesystem.unlink(folder, name)
 
@@ -216,13 +216,13 @@ class MutableVfs(Vfs):
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty directory. Raises: NotEmptyError ..."""
-        with self.filesystem.tx.giving_back():
+        with self.filesystem.giving_back():
             folder, name = self._place(path)
             self.filesystem.rmdir(folder, name)
 
     def rmtree(self, path: Path) -> None:
         """Remove a directory with all that is in it, in one transaction."""
-        with self.filesystem.tx.giving_back():
+        with self.filesystem.giving_back():
             for entry in list(self.scandir(path)):
                 if entry.is_dir():
                     self.rmtree(entry.path)

@@ -13,7 +13,7 @@ from typing import Any
 from .dmu.mutable import MutableDnode
 from .dmu.mutableobjset import MutableObjset
 from .dmu.mutablezap import MutableZap
-from .errors import UsageError
+from .errors import ReadOnlyError, UsageError
 from .ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from .zpl.file import ObjectFile
 from .zpl.filewrite import zero_range
@@ -26,13 +26,17 @@ class MutableZvol(Zvol):
     Args:
         objset: its object set.
         relieve: called after each transaction: the pool may write a txg then.
+        readonly: property of this name: its content is not changed.
     """
 
     objset: MutableObjset
 
-    def __init__(self, objset: MutableObjset, relieve: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, objset: MutableObjset, relieve: Callable[[], None] = lambda: None, *, readonly: bool = False
+    ) -> None:
         super().__init__(objset)
         self.relieve = relieve
+        self.readonly = readonly
 
     @property
     def content(self) -> MutableDnode:
@@ -94,9 +98,10 @@ class VolumeFile(ObjectFile):
         """Write at any offset; the position stays. Gives the bytes written, which are fewer at the volume's end.
 
         Raises:
-            NoSpaceError: the pool is full.
+            NoSpaceError: the pool is full. ReadOnlyError: the property ``readonly`` forbids it.
         """
         self._open()
+        self._check_writable()
         if offset < 0:
             raise UsageError("an offset cannot be negative", offset=offset)
         view = memoryview(buffer).cast("B")
@@ -107,13 +112,18 @@ class VolumeFile(ObjectFile):
         return count
 
     def discard(self, offset: int, length: int) -> None:
-        """A range is not needed any more: it reads as zeros and takes no space."""
+        """A range is not needed any more: it reads as zeros and takes no space. Raises: ReadOnlyError."""
         self._open()
+        self._check_writable()
         end = min(offset + length, self.volume.size)
         if offset < 0 or end <= offset:
             return
         with self.volume.objset.tx.giving_back():
             zero_range(self.volume.content, offset, end, self.volume.size)
+
+    def _check_writable(self) -> None:
+        if self.volume.readonly:
+            raise ReadOnlyError(f"{self.volume.name} is set read-only", "zfs set readonly=off")
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """As ``ObjectFile.seek``, of what is there now."""

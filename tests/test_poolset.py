@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from uberblock.pool.dsl import charge
 from uberblock.pool.env import Env
-from uberblock.pool.errors import NoSpaceError, UnsupportedFeatureError, UsageError
+from uberblock.pool.errors import NoSpaceError, ReadOnlyError, UnsupportedFeatureError, UsageError
 from uberblock.pool.ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
@@ -187,3 +187,39 @@ def test_zdb_agrees(judge: Callable[[str], str], pool: WritablePool, tmp_path: P
     ).stdout
     done = subprocess.run([zdb, "-e", "-p", tmp_path, "-d", "tank"], capture_output=True, text=True, check=True)
     assert "refcount mismatch" not in done.stdout + done.stderr
+
+
+def test_what_is_set_readonly_is_not_changed(pool: WritablePool) -> None:
+    files = pool.create_filesystem("tank/a")
+    files.write_bytes("/x", b"1")
+    pool.create_volume("tank/v", 1 << 20)
+    volume = pool.volume("tank/v")
+    pool.set("tank", "readonly", "on")
+    changes = [
+        lambda: files.write_bytes("/x", b"2"), lambda: files.unlink("/x"), lambda: files.mkdir("/d"),
+        lambda: files.chmod("/x", 0), lambda: files.truncate("/x", 0), lambda: files.rename("/x", "/y"),
+        lambda: files.setxattr("/x", "user.a", b""), lambda: volume.open().write(b"2"),
+        lambda: volume.open().discard(0, 1 << 20),
+    ]  # fmt: skip
+    for change in changes:
+        with pytest.raises(ReadOnlyError):
+            change()
+    assert files.open("/x").readall() == b"1"
+    pool.set("tank/a", "readonly", "off")
+    files.write_bytes("/x", b"2")
+
+
+def test_nothing_lies_below_a_volume(pool: WritablePool) -> None:
+    pool.create_volume("tank/v", 1 << 20)
+    with pytest.raises(UsageError, match="volume"):
+        pool.create_filesystem("tank/v/a")
+
+
+def test_what_is_fixed_is_inherited_at_creation(pool: WritablePool) -> None:
+    pool.create_filesystem("tank/a", {"normalization": "formD"})
+    pool.create_filesystem("tank/a/b", {"casesensitivity": "insensitive"})
+    pool.sync()
+    got = [pool.dataset("tank/a/b").get(name).exact for name in ("utf8only", "normalization", "casesensitivity")]
+    assert got == ["on", "formD", "insensitive"]
+    with pytest.raises(UsageError):
+        pool.create_filesystem("tank/c", {"normalization": "formC", "utf8only": "off"})

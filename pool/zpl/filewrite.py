@@ -70,7 +70,7 @@ def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:
     """
     if not 0 <= size <= MAX_SIZE:
         raise LimitError("a file cannot have this length", dataset=fs.name, object=znode.object, bytes=size)
-    with fs.tx.giving_back() if size < znode.size else fs.transaction():
+    with fs.giving_back() if size < znode.size else fs.transaction():
         znode = fs.znode(znode.object)
         dn = fs.mutable(znode.object)
         if size < znode.size:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ..dmu.mutable import MutableDnode
@@ -27,6 +27,7 @@ from ..errors import (
     NotADirectoryInPoolError,
     NotEmptyError,
     NotFoundError,
+    ReadOnlyError,
     UnsupportedError,
     UsageError,
 )
@@ -81,6 +82,7 @@ class MutableFilesystem(Filesystem):
         self.longnames = longnames
         self.atime = atime
         self.relieve = relieve
+        self.readonly = False  # property of this name: files are not changed
         self.attributes = MutableSaTable(objset, self._fixed("SA_ATTRS"), objset.random_bytes)
         #: Objects that somebody has open: how often.
         self.held: dict[int, int] = {}
@@ -100,11 +102,25 @@ class MutableFilesystem(Filesystem):
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:
-        """Changes made inside are made together or not at all."""
+        """Changes made inside are made together or not at all.
+
+        Raises:
+            ReadOnlyError: the property ``readonly`` forbids changes.
+        """
+        self._check_writable()
         with self.tx.transaction() as tx:
             yield tx
         if not tx.active:
             self.relieve()
+
+    def giving_back(self) -> AbstractContextManager[TxManager]:
+        """A transaction that gives space back in the end. Raises: as ``transaction``."""
+        self._check_writable()
+        return self.tx.giving_back()
+
+    def _check_writable(self) -> None:
+        if self.readonly:
+            raise ReadOnlyError(f"{self.name} is set read-only", "zfs set readonly=off, or copy elsewhere")
 
     def mutable(self, number: int) -> MutableDnode:
         """An object to be changed."""
@@ -299,7 +315,7 @@ class MutableFilesystem(Filesystem):
         Raises:
             NotFoundError: no such name. IsADirectoryInPoolError: it is a directory's.
         """
-        with self.tx.giving_back():
+        with self.giving_back():
             znode = self._named(parent, name)
             if znode.is_dir:
                 raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
@@ -313,7 +329,7 @@ class MutableFilesystem(Filesystem):
         Raises:
             NotFoundError, NotADirectoryInPoolError; NotEmptyError: there is something in it.
         """
-        with self.tx.giving_back():
+        with self.giving_back():
             znode = self._named(parent, name)
             self._check_empty(znode, name)
             self._leave(parent, name)
