@@ -17,6 +17,7 @@ from uberblock.pool.errors import (
     PoolError,
     UnsupportedError,
     UnsupportedFeatureError,
+    UsageError,
 )
 from uberblock.pool.ondisk import label, uberblock
 from uberblock.pool.ondisk.nvlist import NVList
@@ -349,9 +350,9 @@ def test_devices_handed_in_stay_open(disks) -> None:
     assert both[0].read(0, 1) == b"\0"
 
 
-def test_only_reading_so_far(pools) -> None:
-    with pytest.raises(UnsupportedError):
-        import_pool(search=pools("mirror").dir, readonly=False)
+def test_as_it_was_only_for_reading(pools) -> None:
+    with pytest.raises(UsageError):
+        import_pool(search=pools("mirror").dir, readonly=False, txg=100)
 
 
 def test_partitions_are_opened_where_they_are(pools, tmp_path) -> None:
