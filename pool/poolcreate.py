@@ -171,12 +171,14 @@ def open_pool(
     threads: int = 1,
     txg_seconds: float = TXG_SECONDS,
     dirty_max: int = DIRTY_MAX,
+    force: bool = False,
 ) -> WritablePool:
     """Open a pool for writing.
 
     Args:
         name: its name or guid; None: the only one that is found.
         search: folders, images, devices, ``Device`` objects.
+        force: even if another machine has not exported it.
 
     Raises:
         NotFoundError, ExistsError; UnsupportedError: something about the pool that is not written here.
@@ -191,7 +193,7 @@ def open_pool(
         raise ExistsError("more than one pool could be meant", "open it by its guid")
     spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads))
     try:
-        return WritablePool(spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max)
+        return WritablePool(spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max, force=force)
     except BaseException:
         spa.close()
         raise

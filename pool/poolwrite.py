@@ -83,15 +83,16 @@ class WritablePool(Pool):
         env: clock, randomness, host.
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
         dirty_max: bytes waiting to be written at which the txg is written.
+        force: even if another machine has not exported the pool.
     """
 
     def __init__(
-        self, spa: Spa, env: Env, *, txg_seconds: float = TXG_SECONDS, dirty_max: int = DIRTY_MAX
+        self, spa: Spa, env: Env, *, txg_seconds: float = TXG_SECONDS, dirty_max: int = DIRTY_MAX, force: bool = False
     ) -> None:
         super().__init__(spa)
         self.env = env
         self.dirty_max = dirty_max
-        self.engine: Engine = open_for_writing(spa, env)
+        self.engine: Engine = open_for_writing(spa, env, force=force)
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from uberblock.pool import create_pool, import_pool
 from uberblock.pool.alloc.allocator import AllocClass
 from uberblock.pool.dmu import mutable
 from uberblock.pool.env import Env
-from uberblock.pool.errors import ExistsError, NoSpaceError, NotEmptyError, NotFoundError, UnsupportedError, UsageError
+from uberblock.pool.errors import (
+    DeviceBusyError,
+    ExistsError,
+    NoSpaceError,
+    NotEmptyError,
+    NotFoundError,
+    UnsupportedError,
+    UsageError,
+)
 from uberblock.pool.poolcreate import open_pool
 from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.newvdevs import NewOptions
@@ -359,6 +368,27 @@ def test_what_is_not_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "d1").unlink()
     with pytest.raises(UnsupportedError, match="not all of its devices"):
         again(tmp_path / "other")
+
+
+def test_another_machine_has_it(tmp_path: Path) -> None:
+    """A pool that was not exported belongs to the machine that had it last."""
+    words = [str(tmp_path / "d0")]
+    env = Env.fixed(1, hostid=0xABC, hostname="elsewhere")
+    pool = create_pool("tank", words, size=80 * MIB, env=env, txg_seconds=0)
+    pool.abandon()
+    with pytest.raises(DeviceBusyError, match="elsewhere"):
+        again(tmp_path)
+    open_pool("tank", words, env=Env.fixed(2), txg_seconds=0, force=True).close()
+    again(tmp_path).close()
+
+
+@pytest.mark.pools
+def test_logs_are_not_run_over(pools, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Blocks of an intent log that waits to be replayed are in no space map."""
+    for image in pools("zil").images:
+        shutil.copy(image, tmp_path)
+    with pytest.raises(UnsupportedError, match="intent log"):
+        open_pool(None, [str(tmp_path)], env=Env.fixed(1), force=True)
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from ..dmu.tx import TxManager
 from ..dmu.writepolicy import WriteSettings
 from ..dsl.featurerefs import FeatureCounts
 from ..env import Env
-from ..errors import UnsupportedError
-from ..ondisk import label
+from ..errors import DeviceBusyError, UnsupportedError
+from ..ondisk import blkptr, label, zil
 from ..ondisk.features import BY_GUID
 from ..ondisk.uberblock import VERSION_FEATURES
 from ..vdev.hole import HoleVdev, MissingVdev
@@ -34,6 +34,7 @@ from .space import allocation_class, dsize_of
 from .spacemapstore import SpaceMapStore
 
 if TYPE_CHECKING:
+    from ..dsl.dataset import DslDataset
     from ..ondisk.features import FeatureReport
     from .spa import Spa
 
@@ -72,7 +73,38 @@ def obstacles(spa: Spa) -> list[str]:
     broken = [vdev.name for vdev in spa.tree.walk() if vdev.state_text != "ONLINE" and not isinstance(vdev, HoleVdev)]
     if broken:
         found.append(f"not all of its devices are there and whole: {', '.join(broken[:8])}")
+    if spa.uberblock.multihost:
+        found.append("multihost is on, and no heartbeats are written here")
+    if not found and spa.candidate.state != label.STATE_EXPORTED:
+        # Blocks of logs are in no space map before they are claimed: they could be overwritten.
+        logged = [head.name for head in spa.dsl.heads() if _has_log(head)]
+        if logged:
+            found.append(f"records wait in the intent logs of {', '.join(logged[:8])}, and logs are not replayed yet")
     return found
+
+
+def _has_log(head: DslDataset) -> bool:
+    """A dataset has an intent log."""
+    if head.is_empty:
+        return False
+    phys = head.objset(raw=True).phys
+    return not bool(blkptr.is_hole(zil.decode_header(phys.zil_header, phys.order).log))
+
+
+def check_host(spa: Spa, env: Env) -> None:
+    """Refuse a pool that another machine has not let go of.
+
+    Raises:
+        DeviceBusyError: it was last in use by another machine and never exported.
+    """
+    config = spa.candidate.config
+    hostid = config.u64("hostid", 0)
+    if spa.candidate.state == label.STATE_ACTIVE and hostid and hostid != env.hostid:
+        raise DeviceBusyError(
+            f"the pool {spa.name!r} was last in use by {config.string('hostname', '') or 'another machine'}"
+            f" (hostid {hostid:x}) and was not exported",
+            "export it there; or, if that machine is gone, import it by force",
+        )
 
 
 def mos_settings(report: FeatureReport, *, has_special: bool = False) -> WriteSettings:
@@ -86,12 +118,18 @@ def mos_settings(report: FeatureReport, *, has_special: bool = False) -> WriteSe
     )
 
 
-def open_for_writing(spa: Spa, env: Env) -> Engine:
+def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
     """Give an open pool, whose devices are open for writing, its engine. Nothing is written before the first txg.
+
+    Args:
+        force: even if another machine has not exported it.
 
     Raises:
         UnsupportedError: something about the pool that is not written here.
+        DeviceBusyError: another machine has not exported it.
     """
+    if not force:
+        check_host(spa, env)
     reasons = obstacles(spa)
     if reasons:
         raise UnsupportedError(f"the pool cannot be written: {'; '.join(reasons)}", "open it read-only")
