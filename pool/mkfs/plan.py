@@ -22,6 +22,7 @@ from ..ondisk import label
 from ..poolcreate import plan_pool
 from ..poolwrite import dnode_bytes
 from ..spa.newvdevs import NewOptions, metaslab_shift, new_vdevs, resolve
+from ..spa.space import DEFLATE_BLOCK
 from ..spa.vdevspec import Place, PoolSpec, group_type, parse_for_create
 from ..vdev.tree import VdevTree
 from .measure import Content, measure
@@ -163,15 +164,16 @@ def needed_size(recipe: Recipe, spec: PoolSpec, tree: VdevTree, content: Mapping
     for one in content.values():
         need += sum(count * asize(size) for size, count in one.data.items())
         need += sum(count * asize(size) * METADATA_COPIES for size, count in one.metadata.items())
-    need += recipe.free * asize(128 << 10) // (128 << 10)
-    need = int(need * SLACK)
+    ratio = DEFLATE_BLOCK / asize(DEFLATE_BLOCK)  # as datasets count: without parity
+    need = int(need * SLACK * ratio) + recipe.free
 
     def enough(size: int) -> bool:
         spaces = [tree.tops[number].space(label.data_size(size)) for number in usual]
         shifts = [metaslab_shift(space) for space in spaces]
         room = sum(space >> shift << shift for space, shift in zip(spaces, shifts))
         maps = sum(space >> shift for space, shift in zip(spaces, shifts)) * METASLAB_BLOCKS[1]
-        return room - slop_space(room) >= need + maps * asize(METASLAB_BLOCKS[0])
+        room = int((room - maps * asize(METASLAB_BLOCKS[0])) * ratio)
+        return room - slop_space(room) >= need
 
     return _smallest(enough)
 
