@@ -12,6 +12,7 @@ from uberblock.pool.dsl import charge
 from uberblock.pool.env import Env
 from uberblock.pool.errors import NoSpaceError, ReadOnlyError, UnsupportedFeatureError, UsageError
 from uberblock.pool.ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
+from uberblock.pool.ondisk.features import FEATURES
 from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
 
@@ -223,3 +224,29 @@ def test_what_is_fixed_is_inherited_at_creation(pool: WritablePool) -> None:
     assert got == ["on", "formD", "insensitive"]
     with pytest.raises(UsageError):
         pool.create_filesystem("tank/c", {"normalization": "formC", "utf8only": "off"})
+
+
+@pytest.mark.judge
+def test_all_features_are_enabled_one_after_another(judge: Callable[[str], str], tmp_path: Path) -> None:
+    """Space maps made before the feature ``spacemap_histogram`` have no room for histograms: writing them failed."""
+    place = tmp_path / "bare"
+    place.mkdir()
+    image, env = str(place / "a.img"), Env.fixed(6)
+    with create_pool("bare", [image], size=128 << 20, no_features=True, env=env, txg_seconds=0) as bare:
+        files = bare.create_filesystem("bare/a")
+        for feature in FEATURES:
+            bare.set_pool(f"feature@{feature.name}", "enabled")
+            files.write_bytes(f"/{feature.name}", feature.text.encode() * 300)
+            if feature.active_at_once or feature.name == "spacemap_histogram":
+                bare.sync()
+        bare.set("bare/a", "checksum", "skein")
+        files.write_bytes("/last", b"1" * 100000)
+    with open_pool("bare", [str(place)], env=Env.fixed(7), txg_seconds=0) as bare:
+        assert "disabled" not in [bare.get(f"feature@{feature.name}").value for feature in FEATURES]
+        bare.fs("bare/a").unlink("/last")
+        bare.sync()
+    zdb = judge("zdb")
+    for option in ("-bcc", "-d"):
+        done = subprocess.run([zdb, "-e", "-p", place, option, "bare"], capture_output=True, text=True, check=True)
+        assert "mismatch" not in done.stdout + done.stderr
+        assert option == "-d" or "No leaks" in done.stdout

@@ -12,7 +12,7 @@ Source: OpenZFS, metaslab.c (``metaslab_sync``), space_map.c, spa_log_spacemap.c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -246,7 +246,10 @@ class SpaceMapStore:
         blocks = -(-done.header.length // dn.datablksz)
         if blocks <= dn.maxblkid:
             dn.free_range(blocks, dn.maxblkid + 1 - blocks)
-        dn.set_bonus(ondisk_spacemap.encode_header(done.header, number))
+        header = done.header
+        if len(dn.bonus) < ondisk_spacemap.FULL_HEADER_SIZE:
+            header = replace(header, histogram=())  # made before the feature was enabled: there is no room for one
+        dn.set_bonus(ondisk_spacemap.encode_header(header, number))
 
     def _object(self, one: _VdevMaps, index: int) -> int:
         """The object of a metaslab's space map, made when it is first needed."""
