@@ -83,6 +83,7 @@ def plan_image(recipe: Recipe) -> Plan:
                 raise UsageError("images are files; something else is there", path=image)
             if not recipe.force:
                 raise ExistsError("there is such a file already", "-f replaces it", path=image)
+    _check_apart(recipe, images)
     content = {
         one.name: _measured(recipe, one.name, one.source)
         for one in (recipe.root, *recipe.below)
@@ -95,6 +96,16 @@ def plan_image(recipe: Recipe) -> Plan:
     elif size < label.MIN_DEVICE:
         raise UsageError(f"an image has at least {label.MIN_DEVICE // MIB} MiB", size=size)
     return Plan(images, label_paths(recipe, images), size, recipe.size is None, content, spec)
+
+
+def _check_apart(recipe: Recipe, images: Sequence[str]) -> None:
+    """No image may be in a folder it is filled from, or be an archive that it is filled from."""
+    for one in recipe.datasets:
+        if one.source not in (None, STDIN):
+            source = Path(one.source or "").resolve()
+            for image in images:
+                if Path(image).resolve().is_relative_to(source):
+                    raise UsageError("an image would be filled with itself", "make it elsewhere", path=image)
 
 
 def _measured(recipe: Recipe, dataset: str, source: str | None) -> Content:

@@ -73,6 +73,9 @@ def test_what_cannot_be_planned(tmp_path: Path) -> None:
     with pytest.raises(ExistsError):
         plan_image(Recipe("tank", [here + "/a"]))
     plan_image(Recipe("tank", [here + "/a"], force=True))
+    for source in (here, here + "/a"):
+        with pytest.raises(UsageError, match="itself"):
+            plan_image(Recipe("tank", [here + "/a"], datasets=[DatasetRecipe("tank", {}, source)], force=True))
 
 
 def test_label_paths() -> None:
