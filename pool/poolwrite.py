@@ -20,7 +20,7 @@ from .dsl.names import check_dataset
 from .dsl.propset import Setting, setting
 from .dsl.proptable import Types
 from .dsl.writesettings import settings_of
-from .errors import ExistsError, NotFoundError, UsageError
+from .errors import ExistsError, NotFoundError, PoolError, UsageError
 from .ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from .ondisk.label import STATE_DESTROYED, STATE_EXPORTED
 from .ondisk.objset import ObjsetType
@@ -93,6 +93,7 @@ class WritablePool(Pool):
         self.env = env
         self.dirty_max = dirty_max
         self.engine: Engine = open_for_writing(spa, env, force=force)
+        self._told: set[int] = set()
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()
@@ -109,7 +110,12 @@ class WritablePool(Pool):
                 if self.engine.tx.broken or self.spa.closed:
                     return
                 if not self.engine.tx.active and self.engine.anything:
-                    self.sync()
+                    try:
+                        self.sync()
+                    except PoolError as error:
+                        # Nobody waits for this txg; whoever changes something next is told that the pool is suspended.
+                        self.spa.notes.append(str(error))
+                        return
 
     @property
     def txg(self) -> int:
@@ -123,9 +129,20 @@ class WritablePool(Pool):
             UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
         """
         txg = self.engine.sync()
+        self._tell_failures()
         self.spa.unwritten.clear()
         self.spa.refresh(self.engine.uberblock)
         return txg
+
+    def _tell_failures(self) -> None:
+        """Devices that missed writes which redundancy bore: a scrub has to make them whole."""
+        for number, txgs in self.engine.writer.failed.items():
+            if number not in self._told:
+                self._told.add(number)
+                self.spa.notes.append(
+                    f"writes to {self.tree.leaves[number].path} failed in txg {min(txgs)}: it lacks data that others "
+                    "have, and the pool needs a scrub"
+                )
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:

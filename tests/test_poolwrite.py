@@ -13,6 +13,7 @@ from uberblock.pool.dmu import mutable
 from uberblock.pool.env import Env
 from uberblock.pool.errors import (
     DeviceBusyError,
+    DeviceError,
     ExistsError,
     NoSpaceError,
     NotEmptyError,
@@ -403,3 +404,27 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
         images.append(image.replace(str(folder).encode(), b""))
     assert len(images[0]) == len(images[1])
     assert images[0][4 * MIB : 70 * MIB] != bytes(66 * MIB)
+
+
+def test_failed_writes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What redundancy bears is not silent; what it does not bear suspends the pool, and what was durable is there."""
+    pool = make(tmp_path, "mirror d0 d1")
+    pool.fs().write_bytes("/x", b"1")
+    pool.sync()
+    pool.engine.writer.failed[1] = {pool.engine.tx.txg}
+    pool.fs().write_bytes("/y", b"2")
+    pool.sync()
+    assert any("d1 failed" in note and "scrub" in note for note in pool.notes)
+
+    def fail() -> None:
+        raise DeviceError("flush", device="d0")
+
+    monkeypatch.setattr(pool.engine.writer, "flush", fail)
+    pool.fs().write_bytes("/z", b"3")
+    with pytest.raises(DeviceError):
+        pool.sync()
+    with pytest.raises(UsageError, match="suspended"):
+        pool.fs().write_bytes("/z", b"4")
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        assert sorted(reader.fs("tank").listdir("/")) == ["x", "y"]
