@@ -28,42 +28,41 @@ def whole_records(pieces: Pieces, size: int, record: int, most: int) -> Iterator
     buffer = bytearray()
     window = end = 0
     for offset, piece in pieces:
+        view = memoryview(piece)
         done = 0
-        while done < len(piece):
+        while done < len(view):
             at = offset + done
             if at >= window + wide:
                 yield from _runs(buffer, window, end, record)
-                window, end = at // wide * wide, 0
-                buffer[:] = bytes(len(buffer))
-            take = min(len(piece) - done, window + wide - at)
-            end = min(-(-(at - window + take) // record) * record, max(size, at + take) - window)
-            if end > len(buffer):
-                buffer.extend(bytes(end - len(buffer)))
-            buffer[at - window : at - window + take] = piece[done : done + take]
+                window, end, buffer = at // wide * wide, 0, bytearray()
+            take = min(len(view) - done, window + wide - at)
+            if at == window and not end and (take == wide or at + take == size):
+                # Nothing else is in this window: it need not be put together.
+                yield from _runs(view[done : done + take], window, take, record)
+                window += wide
+            else:
+                end = min(-(-(at - window + take) // record) * record, max(size, at + take) - window)
+                buffer.extend(bytes(max(0, end - len(buffer))))
+                buffer[at - window : at - window + take] = view[done : done + take]
             done += take
     yield from _runs(buffer, window, end, record)
 
 
-def _runs(buffer: bytearray, window: int, end: int, record: int) -> Iterator[tuple[int, memoryview]]:
+def _runs(buffer: bytearray | memoryview, window: int, end: int, record: int) -> Iterator[tuple[int, memoryview]]:
     """Runs of records of a window that are not zero; ``end`` bytes of it are known."""
     view = memoryview(buffer)[:end]
-    try:
-        whole = end // record
-        rows = np.frombuffer(view[: whole * record], np.uint8).reshape(whole, record)
-        used: list[bool] = np.any(rows, axis=1).tolist()
-        del rows  # which would keep the buffer from growing
-        if end % record:
-            used.append(bool(view[whole * record :].tobytes().strip(b"\0")))
-        first = 0
-        while first < len(used):
-            if not used[first]:
-                first += 1
-                continue
-            last = first
-            while last + 1 < len(used) and used[last + 1]:
-                last += 1
-            with view[first * record : (last + 1) * record] as run:
-                yield window + first * record, run
-            first = last + 1
-    finally:
-        view.release()
+    whole = end // record
+    rows = np.frombuffer(view[: whole * record], np.uint8).reshape(whole, record)
+    used: list[bool] = np.any(rows, axis=1).tolist()
+    if end % record:
+        used.append(bool(np.any(np.frombuffer(view[whole * record :], np.uint8))))
+    first = 0
+    while first < len(used):
+        if not used[first]:
+            first += 1
+            continue
+        last = first
+        while last + 1 < len(used) and used[last + 1]:
+            last += 1
+        yield window + first * record, view[first * record : (last + 1) * record]
+        first = last + 1
