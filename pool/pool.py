@@ -63,6 +63,7 @@ def import_pool(
     search: Iterable[Place] | Place | None = None,
     *,
     readonly: bool = True,
+    force: bool = False,
     txg: int | None = None,
     rewind: bool = False,
     extreme: bool = False,
@@ -80,6 +81,7 @@ def import_pool(
         name: its name or guid; without it the only one that is found.
         search: where to look, as for ``find_pools``.
         readonly: never write to the devices. False: gives a ``WritablePool``.
+        force: write even if another machine has not exported the pool.
         txg: open it as it was at this txg (at the newest uberblock not beyond it).
         rewind: if it is damaged, go back to an uberblock so young that nothing it refers to was overwritten.
         extreme: go back as far as it takes, and verify everything.
@@ -113,7 +115,7 @@ def import_pool(
         altroot=altroot,
     )
     spa = load(candidate, readonly=readonly, options=options)
-    pool = Pool(spa) if readonly else _writable(spa)
+    pool = Pool(spa) if readonly else _writable(spa, force)
     try:
         for dataset, key in (keys or {}).items():
             pool.load_key(dataset, key)
@@ -123,13 +125,13 @@ def import_pool(
     return pool
 
 
-def _writable(spa: Spa) -> Pool:
+def _writable(spa: Spa, force: bool) -> Pool:
     """An open pool, ready to be written."""
     from .env import Env
     from .poolwrite import WritablePool
 
     try:
-        return WritablePool(spa, Env.host())
+        return WritablePool(spa, Env.host(), force=force)
     except BaseException:
         spa.close()
         raise

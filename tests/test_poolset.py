@@ -250,3 +250,21 @@ def test_all_features_are_enabled_one_after_another(judge: Callable[[str], str],
         done = subprocess.run([zdb, "-e", "-p", place, option, "bare"], capture_output=True, text=True, check=True)
         assert "mismatch" not in done.stdout + done.stderr
         assert option == "-d" or "No leaks" in done.stdout
+
+
+def test_what_was_reserved_goes_with_its_dataset(pool: WritablePool) -> None:
+    """A dataset with a refreservation could not be destroyed: more than it used was taken from its own figures."""
+
+    def apart_from_mos() -> tuple[int, int]:
+        used, reserved, _ = figures(pool, "tank")
+        return used - charge.read_dir(pool.engine.mos, pool.spa.dsl.special()["$MOS"].obj).used_bytes, reserved
+
+    pool.create_filesystem("tank/a", {"reservation": "1M"})
+    pool.sync()
+    before = apart_from_mos()
+    for properties in ({"refreservation": "auto"}, {"refreservation": "auto", "reservation": "20M"}):
+        pool.create_volume("tank/v", 4 << 20, properties)
+        pool.sync()
+        assert apart_from_mos() > before
+        pool.destroy("tank/v")
+        assert apart_from_mos() == before

@@ -216,11 +216,14 @@ def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Po
     )
 
 
-def open_writable(args: argparse.Namespace, name: str, *, whole: bool = False) -> WritablePool:
+def open_writable(
+    args: argparse.Namespace, name: str, *, whole: bool = False, force: bool = False
+) -> WritablePool:
     """Open the pool that ``name`` belongs to for writing.
 
     Args:
         args: as ``add_search_options`` has made them. name, whole: as for ``open_pool``.
+        force: even if another machine has not exported the pool.
     """
     from .. import import_pool
 
@@ -230,7 +233,7 @@ def open_writable(args: argparse.Namespace, name: str, *, whole: bool = False) -
     if whole and pool != name:
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
     _check_places(args)
-    return cast("WritablePool", import_pool(pool, search=search_path(args.search, pool), readonly=False))
+    return cast("WritablePool", import_pool(pool, search=search_path(args.search, pool), readonly=False, force=force))
 
 
 def _check_places(args: argparse.Namespace) -> None:

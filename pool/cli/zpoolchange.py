@@ -133,10 +133,10 @@ def destroy(argv: Sequence[str]) -> int:
     """Run ``zpool destroy``; gives the exit status."""
     parser = Parser("zpool destroy", "Marks a pool as destroyed: its devices are free for others.", DESTROY_EPILOG)
     add_search_options(parser)
-    parser.add_argument("-f", dest="force", action="store_true", help="accepted: nothing is ever mounted here")
+    parser.add_argument("-f", dest="force", action="store_true", help="even if another machine has not exported it")
     parser.add_argument("pool", metavar="POOL")
     args = parser.parse_args(argv)
-    pool = open_writable(args, args.pool, whole=True)
+    pool = open_writable(args, args.pool, whole=True, force=args.force)
     guid = pool.guid
     pool.destroy_pool()
     forget(guid)
@@ -157,7 +157,7 @@ def export(argv: Sequence[str]) -> int:
     parser = Parser("zpool export", "Lets go of pools, so that other systems can import them.", EXPORT_EPILOG)
     add_search_options(parser)
     parser.add_argument("-a", dest="all", action="store_true", help="every pool that is known")
-    parser.add_argument("-f", dest="force", action="store_true", help="accepted: nothing is ever mounted here")
+    parser.add_argument("-f", dest="force", action="store_true", help="even if another machine has not exported it")
     parser.add_argument("pools", nargs="*", default=[], metavar="POOL")
     args = parser.parse_args(argv)
     if bool(args.pools) == args.all:
@@ -179,7 +179,7 @@ def _export(args: argparse.Namespace, name: str) -> None:
         raise NotFoundError(f"no pool {name!r} is known here", "'uberblock zpool import -d DIR' shows what is there")
     for one in found:
         if one.state != STATE_EXPORTED:
-            open_writable(args, str(one.guid)).close()
+            open_writable(args, str(one.guid), force=args.force).close()
         forget(one.guid)
     if guid is not None:
         forget(guid)

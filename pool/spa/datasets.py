@@ -26,7 +26,7 @@ from ..dsl.writesettings import settings_of
 from ..errors import ExistsError, NotEmptyError, UnsupportedError, UsageError
 from ..ondisk import blkptr
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD, BookmarkFlags
+from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD, USED_REFRSRV, BookmarkFlags
 from ..ondisk.objset import ObjsetType
 from ..ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from ..zpl.accounting import Accounting
@@ -225,6 +225,9 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
             bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]
             engine.writer.free(bps, tx.txg)
         engine.datasets.pop(dataset.obj, None)
+        kept = charge.read_dir(mos, directory.obj).used_breakdown[USED_REFRSRV]
+        if kept:  # what the head has reserved for itself and not used
+            charge.did_use(mos, directory.obj, USED_REFRSRV, Sizes(-kept))
         figures = charge.read_dir(mos, directory.obj)
         gone = Sizes(-figures.used_bytes, -figures.compressed_bytes, -figures.uncompressed_bytes)
         charge.did_use(mos, directory.obj, USED_HEAD, gone)

@@ -103,7 +103,7 @@ def check_host(spa: Spa, env: Env) -> None:
         raise DeviceBusyError(
             f"the pool {spa.name!r} was last in use by {config.string('hostname', '') or 'another machine'}"
             f" (hostid {hostid:x}) and was not exported",
-            "export it there; or, if that machine is gone, import it by force",
+            "export it there; or, if that machine is gone, let go of it here: zpool export -f",
         )
 
 
