@@ -32,6 +32,7 @@ def copy_in(args: argparse.Namespace) -> int:
     status = 0
     with open_writable(args, name) as pool:
         vfs = _dataset(pool, name)
+        _check_apart(pool, args.sources)
         if len(args.sources) > 1 and not vfs.is_dir(path):
             raise NotADirectoryInPoolError(
                 f"{args.target} is no directory", "several things can only be copied into a directory that is there"
@@ -54,6 +55,15 @@ def _dataset(pool: WritablePool, name: str) -> MutableVfs:
     if "@" in name:
         raise UsageError(f"{name} is a snapshot and never changes", "copy into the file system")
     return pool.fs(name)
+
+
+def _check_apart(pool: WritablePool, sources: list[str]) -> None:
+    """Raises: UsageError: the pool lies in what is to be copied into it."""
+    roots = [Path(source).resolve() for source in sources if source != "-"]
+    for leaf in pool.tree.leaves:
+        place = Path(leaf.device.name if leaf.device is not None else leaf.path).resolve()
+        if any(root == place or root in place.parents for root in roots):
+            raise UsageError(f"the pool's own device {place} lies in what is to be copied", "keep it elsewhere")
 
 
 def parse_owner(text: str | None) -> Owner:

@@ -113,7 +113,8 @@ def test_names(run, tank: None, tree: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["src", "tank:/"], "give -r"), (["tank:/x", "tank:/y"], "both in pools"),
+        (["-r", ".", "tank:/"], "own device"), (["src", "tank:/"], "give -r"),
+        (["tank:/x", "tank:/y"], "both in pools"),
         (["--owner", "me", "src/x", "tank:/"], "UID:GID"), (["src/x", "src/big", "tank:/no"], "no directory"),
         (["src/x", "tank@s:/"], "snapshot"),
         (["src/nothing", "tank:/"], "No such file"), (["--owner", "1", "tank:/x", "out"], "into a pool"),
