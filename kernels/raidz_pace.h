@@ -44,6 +44,8 @@ enum {
     UB_AHEAD = 1024,  /* bytes between a prefetch and the load */
     UB_ASKED = 512,   /* bytes of each column asked for before a combination */
     UB_TILE = 4096,   /* bytes of each column between two looks */
+    UB_PART = 4096,   /* bytes of each column that some columns are walked for before the others */
+    UB_ABREAST = 8,   /* columns walked side by side in a rebuild: a cache has so many lines for one place */
     UB_SMALL = 32768, /* bytes of all columns that are not worth a look */
 #if UB_PREFETCHES
     UB_BEYOND_HEIGHT = 16384, /* least bytes of each column for stores past the caches */
@@ -126,6 +128,12 @@ UB_INLINE void ub_pace_next(ub_pace *pace, size_t bytes)
 }
 
 /* --- groups of vectors ---------------------------------------------------------------------------------- */
+
+/* Parts in which to walk n columns in a rebuild. Kernels that prefetch were not measured with more than one. */
+UB_INLINE size_t ub_parts(size_t n)
+{
+    return UB_PREFETCHES ? 1 : (n + UB_ABREAST - 1) / UB_ABREAST;
+}
 
 /* Vectors in a group; half as many where `many` sums want registers. A prefetch is for whole lines. */
 UB_INLINE int ub_group(const int mode, const int many)

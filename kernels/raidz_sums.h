@@ -94,24 +94,53 @@ UB_INLINE void ub_kinds_finish(const ub_raidz_sums *plan, ub_kinds *s, const uin
         ub_group_store(dst[plan->rows] + at, last, g, mode);
 }
 
-UB_INLINE void ub_sums_tile(const ub_raidz_sums *plan, const uint8_t *const *src, const uint8_t *const *stored,
-                            uint8_t *const *dst, size_t from, size_t to, size_t last, const unsigned kinds,
-                            const int mode)
+/* Sums begin with a column, or go on from where another part left them. */
+UB_INLINE void ub_kinds_begin(ub_kinds *s, const ub_vec *from, const size_t stride, const unsigned kinds, const int g)
+{
+    UB_UNROLL
+    for (int k = 0; k < UB_RAIDZ_MAX_PARITY; k++) {
+        if (!(kinds >> k & 1))
+            continue;
+        UB_UNROLL
+        for (int i = 0; i < g; i++)
+            s->sum[k][i] = from[i];
+        from += stride;
+    }
+}
+
+UB_INLINE void ub_kinds_leave(const ub_kinds *s, ub_vec *to, const unsigned kinds, const int g)
+{
+    UB_UNROLL
+    for (int k = 0; k < UB_RAIDZ_MAX_PARITY; k++) {
+        if (!(kinds >> k & 1))
+            continue;
+        UB_UNROLL
+        for (int i = 0; i < g; i++)
+            to[i] = s->sum[k][i];
+        to += g;
+    }
+}
+
+/* The columns first .. end-1 of a tile: from `carry`, unless they are the first ones, to the targets, or to `carry`
+ * again where columns are left. */
+UB_INLINE void ub_sums_part(const ub_raidz_sums *plan, const uint8_t *const *src, const uint8_t *const *stored,
+                            uint8_t *const *dst, size_t from, size_t to, size_t last, size_t first, size_t end,
+                            ub_vec *carry, const unsigned kinds, const int mode)
 {
     const int g = ub_group(mode, (kinds & (kinds - 1)) != 0);
-    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES) {
+    const size_t sums = (kinds & 1) + (kinds >> 1 & 1) + (kinds >> 2 & 1);
+    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES, carry += sums * (size_t)g) {
         const size_t ahead = at + UB_AHEAD < last ? UB_AHEAD : 0;
         ub_kinds s;
         ub_vec a[UB_GROUP];
-        ub_group_load(a, src[0] + at, ahead, g, mode);
-        UB_UNROLL
-        for (int k = 0; k < UB_RAIDZ_MAX_PARITY; k++) {
-            UB_UNROLL
-            for (int i = 0; i < g; i++)
-                s.sum[k][i] = a[i];
+        if (first == 0) {
+            ub_group_load(a, src[0] + at, ahead, g, mode);
+            ub_kinds_begin(&s, a, 0, kinds, g);
+            ub_kinds_bias(&s, kinds, g);
+        } else {
+            ub_kinds_begin(&s, carry, (size_t)g, kinds, g);
         }
-        ub_kinds_bias(&s, kinds, g);
-        for (size_t j = 1; j < plan->n; j++) {
+        for (size_t j = first == 0 ? 1 : first; j < end; j++) {
             if (src[j] != NULL) {
                 ub_group_load(a, src[j] + at, ahead, g, mode);
             } else {
@@ -121,8 +150,26 @@ UB_INLINE void ub_sums_tile(const ub_raidz_sums *plan, const uint8_t *const *src
             }
             ub_kinds_step(&s, a, kinds, g);
         }
-        ub_kinds_bias(&s, kinds, g);
-        ub_kinds_finish(plan, &s, stored, dst, at, kinds, g, mode);
+        if (end < plan->n) {
+            ub_kinds_leave(&s, carry, kinds, g);
+        } else {
+            ub_kinds_bias(&s, kinds, g);
+            ub_kinds_finish(plan, &s, stored, dst, at, kinds, g, mode);
+        }
+    }
+}
+
+UB_INLINE void ub_sums_tile(const ub_raidz_sums *plan, const uint8_t *const *src, const uint8_t *const *stored,
+                            uint8_t *const *dst, size_t from, size_t to, size_t last, const unsigned kinds,
+                            const int mode)
+{
+    ub_vec carry[UB_RAIDZ_MAX_PARITY * UB_PART / UB_BYTES];
+    const size_t parts = ub_parts(plan->n);
+    for (size_t at = from, stop; at < to; at = stop) {
+        stop = parts == 1 || to - at < UB_PART ? to : at + UB_PART;
+        for (size_t p = 0; p < parts; p++)
+            ub_sums_part(plan, src, stored, dst, at, stop, last, p * plan->n / parts, (p + 1) * plan->n / parts, carry,
+                         kinds, mode);
     }
 }
 

@@ -17,7 +17,9 @@
  * and UB_PREFETCHES where asking for lines ahead pays (where it does not, the processor does as well by itself).
  *
  * Each byte of each column is loaded once: for a group of vectors all columns are walked, with the sums in
- * registers. Where the columns are, in a cache or in memory, raidz_pace.h finds out.
+ * registers. A rebuild of many columns walks some of them for a piece, then the others, with the sums between in the
+ * first level: columns often lie at the same place of a page, and a cache has few lines for one place. Where the columns
+ * are, in a cache or in memory, raidz_pace.h finds out.
  */
 #include "raidz_pace.h"
 
@@ -227,32 +229,81 @@ UB_INLINE void ub_add_sources(ub_targets *sums, const ub_factor *factors, const 
 #endif
 }
 
+/* Sums begin with zeros, or go on from where another part left them. */
+UB_INLINE void ub_targets_begin(ub_targets *sums, const ub_vec *carry, const int zeros, const int rows, const int fold,
+                                const int g)
+{
+    UB_UNROLL
+    for (int i = 0; i < g; i++) {
+        UB_UNROLL
+        for (int k = 0; k < rows; k++)
+            sums->row[k][i] = zeros ? ub_zero() : carry[k * g + i];
+        if (fold)
+            sums->plain[i] = zeros ? ub_zero() : carry[rows * g + i];
+    }
+}
+
+UB_INLINE void ub_targets_leave(const ub_targets *sums, ub_vec *carry, const int rows, const int fold, const int g)
+{
+    UB_UNROLL
+    for (int i = 0; i < g; i++) {
+        UB_UNROLL
+        for (int k = 0; k < rows; k++)
+            carry[k * g + i] = sums->row[k][i];
+        if (fold)
+            carry[rows * g + i] = sums->plain[i];
+    }
+}
+
+UB_INLINE void ub_targets_store(const ub_raidz_plan *plan, ub_targets *sums, uint8_t *const *dst, size_t at,
+                                const int rows, const int fold, const int g, const int mode)
+{
+    UB_UNROLL
+    for (int k = 0; k < rows; k++) {
+        ub_group_store(dst[k] + at, sums->row[k], g, mode);
+        if (fold && (size_t)(rows - k) <= plan->nchain) {
+            UB_UNROLL
+            for (int i = 0; i < g; i++)
+                sums->plain[i] = ub_xor(sums->plain[i], sums->row[k][i]);
+        }
+    }
+    if (fold)
+        ub_group_store(dst[rows] + at, sums->plain, g, mode);
+}
+
+/* The sources first .. end-1 of a tile: from `carry`, unless they are the first ones, to the targets, or to `carry`
+ * again where sources are left. */
+UB_INLINE void ub_combine_part(const ub_raidz_plan *plan, const ub_factor *factors, const uint8_t *const *src,
+                               uint8_t *const *dst, size_t from, size_t to, size_t last, size_t first, size_t end,
+                               ub_vec *carry, const int rows, const int fold, const int mode)
+{
+    const int g = ub_group(mode, rows > 1);
+    const size_t nxor = !fold || plan->nxor < first ? first : plan->nxor < end ? plan->nxor : end;
+    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES, carry += (rows + fold) * g) {
+        const size_t ahead = at + UB_AHEAD < last ? UB_AHEAD : 0;
+        ub_targets sums;
+        ub_targets_begin(&sums, carry, first == 0, rows, fold, g);
+        if (fold)
+            ub_add_sources(&sums, factors, src, first, nxor, at, ahead, rows, 1, mode);
+        ub_add_sources(&sums, factors, src, nxor, end, at, ahead, rows, 0, mode);
+        if (end < plan->nsrc)
+            ub_targets_leave(&sums, carry, rows, fold, g);
+        else
+            ub_targets_store(plan, &sums, dst, at, rows, fold, g, mode);
+    }
+}
+
 UB_INLINE void ub_combine_tile(const ub_raidz_plan *plan, const ub_factor *factors, const uint8_t *const *src,
                                uint8_t *const *dst, size_t from, size_t to, size_t last, const int rows,
                                const int fold, const int mode)
 {
-    const int g = ub_group(mode, rows > 1);
-    const size_t nxor = fold ? plan->nxor : 0;
-    for (size_t at = from; at < to; at += (size_t)g * UB_BYTES) {
-        const size_t ahead = at + UB_AHEAD < last ? UB_AHEAD : 0;
-        ub_targets sums;
-        UB_UNROLL
-        for (int i = 0; i < g; i++)
-            sums.row[0][i] = sums.row[1][i] = sums.plain[i] = ub_zero();
-        if (fold)
-            ub_add_sources(&sums, factors, src, 0, nxor, at, ahead, rows, 1, mode);
-        ub_add_sources(&sums, factors, src, nxor, plan->nsrc, at, ahead, rows, 0, mode);
-        UB_UNROLL
-        for (int k = 0; k < rows; k++) {
-            ub_group_store(dst[k] + at, sums.row[k], g, mode);
-            if (fold && (size_t)(rows - k) <= plan->nchain) {
-                UB_UNROLL
-                for (int i = 0; i < g; i++)
-                    sums.plain[i] = ub_xor(sums.plain[i], sums.row[k][i]);
-            }
-        }
-        if (fold)
-            ub_group_store(dst[rows] + at, sums.plain, g, mode);
+    ub_vec carry[(UB_RAIDZ_MAX_ROWS + 1) * UB_PART / UB_BYTES];
+    const size_t parts = ub_parts(plan->nsrc);
+    for (size_t at = from, stop; at < to; at = stop) {
+        stop = parts == 1 || to - at < UB_PART ? to : at + UB_PART;
+        for (size_t p = 0; p < parts; p++)
+            ub_combine_part(plan, factors, src, dst, at, stop, last, p * plan->nsrc / parts,
+                            (p + 1) * plan->nsrc / parts, carry, rows, fold, mode);
     }
 }
 

@@ -243,6 +243,18 @@ def test_tall_columns(kernel: str, height: int) -> None:
         check_rebuild(columns, 3, missing)
 
 
+@pytest.mark.parametrize("ndata", [9, 16, 26])
+def test_wide_and_tall_columns(kernel: str, ndata: int) -> None:
+    """Many columns are walked in parts, piece after piece; every set of parities has sums of its own to carry."""
+    data = columns_of(ndata, [9216 + 512 + 64] * ndata)
+    columns = [*model.parity(data, 3), *data]
+    low, last = 4, ndata + 2
+    for parities in [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]:
+        for lost in [(), (low,), (last,), (low, last), (3, low, last)]:
+            if 1 <= len(parities) + len(lost) <= 3:
+                check_rebuild(columns, 3, (*parities, *lost))
+
+
 @pytest.mark.parametrize("ndata", [3, 8, 17])
 def test_results_past_the_caches(kernel: str, ndata: int) -> None:
     """Where outputs are aligned they may be stored past the caches, unless they are to be kept: the bytes are the

@@ -182,6 +182,7 @@ int main(void)
                 for (size_t n = 1; n <= 9; n = n < 3 ? n + 1 : n * 2 - (n % 2))
                     check_shape(n, p, heights[h], (int)(h + n + p) % 2);
         check_shape(16, 3, 24576, 1);
+        check_shape(26, 3, 12800, 0);
         check_shape(33, 2, 1024, 1);
         printf("%s ok\n", ub_family_in_use(ub_raidz_family())->name);
     }
