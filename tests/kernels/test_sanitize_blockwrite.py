@@ -10,8 +10,8 @@ from . import ccompile
 
 NAMES = (
     "blockwrite", "blockio", "choice", "checksum_dispatch", "fletcher_scalar", "sha2", "sha2_many", "sha2_scalar",
-    "skein", "edonr", "blake3", "blake3_scalar", "raidz_matrix", "raidz_stripe", "raidz_dispatch", "raidz_scalar",
-    "decompress_dispatch", "lzjb", "zle", "lz4",
+    "skein", "edonr", "salted_many", "blake3", "blake3_scalar", "raidz_matrix", "raidz_stripe", "raidz_dispatch",
+    "raidz_scalar", "decompress_dispatch", "lzjb", "zle", "lz4",
 )
 SOURCES: dict[str, list[str]] = {f"{name}.c": [] for name in NAMES}
 
