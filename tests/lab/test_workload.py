@@ -3,6 +3,7 @@ order is broken on purpose is found out."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from uberblock.pool.lab.simdisk import SimDisk
 from uberblock.pool.lab.workload import Recorder, Run, RunOptions, record
 from uberblock.pool.vdev import labels
 from uberblock.pool.zio.writer import ZioWriter
+
+#: Seeds of the long run; see docs/lab.md.
+LONG = int(os.environ.get("UBERBLOCK_CRASH_SEEDS", "0"))
 
 
 def explored(run: Run, states: int | None = None, **how: int) -> Report:
@@ -83,8 +87,9 @@ def test_every_crash_state_is_whole(layout: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 10))
+@pytest.mark.parametrize("seed", range(2, 2 + LONG))
 def test_many_crash_states(seed: int) -> None:
+    """110,000 states for each seed: hours of them, on request."""
     for layout in LAYOUTS:
         report = explored(record(RunOptions(layout=layout, seed=seed)), 10_000)
         assert not report.wrong, f"{layout}: {report}"
