@@ -12,9 +12,8 @@ Layout: ondisk/bpobj.py. Source: OpenZFS, bpobj.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,9 @@ from ..ondisk import blkptr
 from ..ondisk import bpobj as ondisk_bpobj
 from ..ondisk.blkptr import BLKPTR, BLKPTR_SIZE, BpArray
 from ..ondisk.bpobj import SIZE_V2, SIZE_V3, BpobjHeader
-from ..ondisk.dmutypes import METADATA, ObjectType
+from ..ondisk.dmutypes import ObjectType
 from .bpobj import Bpobj
+from .bpsizes import Sizes, sizes_of
 
 if TYPE_CHECKING:
     from .mutable import MutableDnode
@@ -35,36 +35,6 @@ BLOCK_SIZE = 128 << 10
 #: Pointers read at a time when they are taken back.
 BATCH = 1 << 16
 
-#: What blocks are charged: one number for each pointer.
-Dsize = Callable[[BpArray], "NDArray[np.uint64]"]
-
-
-class Sums(NamedTuple):
-    """Of block pointers: bytes as charged, as stored, and as long as they are."""
-
-    used: int = 0
-    comp: int = 0
-    uncomp: int = 0
-
-
-def sums_of(bps: BpArray, dsize: Dsize, freed: NDArray[np.bool_] | None = None) -> Sums:
-    """Sums over block pointers without holes.
-
-    Metadata counts as long as it is stored; an embedded block takes no space and is not stored, but has a length.
-
-    Args:
-        freed: those whose sizes count negative (FREE records in lists of live blocks).
-    """
-    if not len(bps):
-        return Sums()
-    embedded = blkptr.is_embedded(bps)
-    metadata = (blkptr.level(bps) > 0) | METADATA[blkptr.object_type(bps).astype(np.intp)]
-    stored = np.where(embedded, np.uint64(0), blkptr.psize(bps))
-    parts = (dsize(bps), stored, np.where(metadata, stored, blkptr.lsize(bps)))
-    if freed is None:
-        return Sums(*(int(part.sum(dtype=np.uint64)) for part in parts))
-    sign = np.where(freed, -1, 1)
-    return Sums(*(int((part.astype(np.int64) * sign).sum()) for part in parts))
 
 
 def stored_form(bps: BpArray, freed: NDArray[np.bool_] | None = None) -> BpArray:
@@ -121,7 +91,7 @@ class MutableBpobj(Bpobj):
 
     # --- appending ------------------------------------------------------------------------------------------------
 
-    def append(self, bps: BpArray, freed: NDArray[np.bool_] | None = None) -> Sums:
+    def append(self, bps: BpArray, freed: NDArray[np.bool_] | None = None) -> Sizes:
         """Append block pointers.
 
         Args:
@@ -136,19 +106,19 @@ class MutableBpobj(Bpobj):
         """
         header = self.refresh()
         if not len(bps):
-            return Sums()
+            return Sizes()
         if (bps["prop"] == 0).any() or blkptr.is_hole(bps).any():
             raise UsageError("a hole cannot be put on a list of block pointers", object=self.number)
         count = 0 if freed is None else int(freed.sum())
         if count and self._size < SIZE_V3:
             raise UsageError("this list of block pointers has no FREE records", object=self.number)
-        sums = sums_of(bps, self._mos.dsize, freed)
+        sums = sizes_of(bps, self._mos.dsize, freed)
         self._dnode.write(header.num_blkptrs * BLKPTR_SIZE, blkptr.to_bytes(stored_form(bps, freed)))
         self._add(header, sums, pointers=len(bps), freed=count)
         return sums
 
     def _add(
-        self, header: BpobjHeader, sums: Sums, *, pointers: int = 0, freed: int = 0, lists: int = 0, subobjs: int = 0
+        self, header: BpobjHeader, sums: Sizes, *, pointers: int = 0, freed: int = 0, lists: int = 0, subobjs: int = 0
     ) -> None:
         """Change the header's figures; without room for sums they are left out."""
         has_sums = header.has_sums
@@ -166,7 +136,7 @@ class MutableBpobj(Bpobj):
 
     def _sum(self, before: int, change: int) -> int:
         after = before + change
-        # Sums of lists of live blocks may be negative for a while: they are 64 bits, in two's complement.
+        # Sizes of lists of live blocks may be negative for a while: they are 64 bits, in two's complement.
         if after < 0 and self._size < SIZE_V3:
             raise CorruptError("a list of block pointers holds more than it says", object=self.number, sum=before)
         return after & 0xFFFFFFFFFFFFFFFF
@@ -193,7 +163,7 @@ class MutableBpobj(Bpobj):
         if self._size < SIZE_V2:
             raise UnsupportedError("lists of block pointers of this pool version have no sub-lists", object=self.number)
         theirs = other.header
-        sums = Sums(theirs.bytes, theirs.comp, theirs.uncomp)
+        sums = Sizes(theirs.bytes, theirs.comp, theirs.uncomp)
         lists, copied = [number], 0
         if self._is_short(other):
             lists, copied = other.sublists(), theirs.num_blkptrs
@@ -270,7 +240,7 @@ class MutableBpobj(Bpobj):
             raise CorruptError("a list of block pointers has empty entries", object=self.number)
         freed = bps["fill"] & np.uint64(1) != 0 if header.num_freed else None
         gone = 0 if freed is None else int(freed.sum())
-        less = Sums(*(-n for n in sums_of(bps, self._mos.dsize, freed)))
+        less = -sizes_of(bps, self._mos.dsize, freed)
         self._add(header, less, pointers=-count, freed=-gone)
         for one in above:
             one._add(one.refresh(), less)

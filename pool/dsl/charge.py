@@ -13,56 +13,15 @@ Source: OpenZFS, dsl_dataset.c (``dsl_dataset_block_born``, ``dsl_dataset_block_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-
+from ..dmu.bpsizes import Sizes
 from ..dmu.mutableobjset import MutableObjset
-from ..ondisk import blkptr, dmutypes
 from ..ondisk import dsl as ondisk_dsl
-from ..ondisk.blkptr import BpArray
 from ..ondisk.dsl import USED_CHILD, USED_CHILD_RSRV, USED_HEAD, USED_REFRSRV, USED_SNAP, DatasetPhys, DirPhys
 
 #: Directories nest at most so deep. Source: dsl_dir.c, zfs_namecheck.c.
 DEPTH_MAX = 64
-
-
-@dataclass(slots=True)
-class Sizes:
-    """The three sizes of some blocks, in bytes."""
-
-    used: int = 0
-    comp: int = 0
-    uncomp: int = 0
-
-    def add(self, other: Sizes, sign: int = 1) -> None:
-        """Add other sizes, or take them away (``sign`` -1)."""
-        self.used += sign * other.used
-        self.comp += sign * other.comp
-        self.uncomp += sign * other.uncomp
-
-    def __bool__(self) -> bool:
-        return bool(self.used or self.comp or self.uncomp)
-
-
-def sizes_of(bps: BpArray, dsize: Any) -> Sizes:
-    """The three sizes of blocks that are no holes.
-
-    Args:
-        bps: their pointers. dsize: gives the charged size of each.
-    """
-    if not len(bps):
-        return Sizes()
-    embedded = blkptr.is_embedded(bps)
-    meta = (blkptr.level(bps) > 0) | dmutypes.METADATA[blkptr.object_type(bps).astype(np.intp)]
-    psize, lsize = blkptr.psize(bps).astype(np.int64), blkptr.lsize(bps).astype(np.int64)
-    stored = np.where(embedded, 0, psize)
-    return Sizes(
-        int(np.where(embedded, 0, dsize(bps).astype(np.int64)).sum()),
-        int(stored.sum()),
-        int(np.where(meta, stored, lsize).sum()),
-    )
 
 
 def read_dir(mos: MutableObjset, number: int) -> DirPhys:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..dmu.bpobj import Bpobj
+from ..dmu.bpsizes import Dsize, allocated_size
 from ..dmu.objset import Objset
 from ..errors import CorruptError, LimitError, NotFoundError
 from ..ondisk import blkptr
@@ -23,7 +24,6 @@ from .accounting import PoolSpace
 from .bookmark import Bookmark
 from .crypto import Keystore
 from .dataset import DslDataset
-from .deadlist import Dsize, allocated_size
 from .dir import DEPTH_MAX, HIDDEN, DslDir, property_value
 from .mosobj import Damaged, attempt, bytes_of, entries, object_with_bonus, zap_of
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..dmu.bpsizes import Sizes
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import MutableZap
 from ..errors import NoSpaceError
 from ..ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from . import charge
 from .accounting import PoolSpace, directory_available
-from .charge import Sizes
 from .dataset import DslDataset
 from .dir import DslDir
 from .props import INHERIT, NEWER_INDEX, RECEIVED

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dmu.bpsizes import Sizes, sizes_of
 from ..dmu.mutableobjset import MutableObjset
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from . import charge
-from .charge import Sizes, sizes_of
 from .datasetfeatures import activate, active_on, needed_by
 from .deadlistwrite import DeadlistWriter
 from .featurerefs import FeatureCounts
@@ -66,13 +66,13 @@ class WritableDataset:
         return f"<WritableDataset {self.objset.name} {self.number}>"
 
     def _born(self, bps: BpArray) -> None:
-        self._gained.add(sizes_of(bps, self.objset.dsize))
+        self._gained += sizes_of(bps, self.objset.dsize)
         self._needed |= needed_by(bps) - self._active
 
     def _kill(self, bps: BpArray, placed_again: NDArray[np.bool_] | None) -> None:
         bps = bps[~blkptr.is_hole(bps)]
         mine = bps["birth"] > np.uint64(self.prev_snap_txg)
-        self._gained.add(sizes_of(bps[mine], self.objset.dsize), -1)
+        self._gained -= sizes_of(bps[mine], self.objset.dsize)
         self.objset.writer.free(bps[mine], self.mos.tx.txg)
         if not mine.all():
             self._dead.append(bps[~mine].copy())

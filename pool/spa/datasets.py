@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..dmu.bpsizes import Sizes
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import MutableZap, create_zap
 from ..dmu.traverse import walk
 from ..dsl import charge
-from ..dsl.charge import Sizes
 from ..dsl.create import create_dir, create_head
 from ..dsl.datasetfeatures import activate, deactivate_all
 from ..dsl.writable import WritableDataset

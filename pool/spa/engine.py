@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 
 from ..alloc.allocator import Allocator, AllocClass
 from ..alloc.slop import slop_space
+from ..dmu.bpsizes import Sizes, sizes_of
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.tx import TxManager
 from ..dmu.writepolicy import WriteSettings
 from ..dsl import charge
-from ..dsl.charge import Sizes, sizes_of
 from ..dsl.featurerefs import FeatureCounts
 from ..dsl.writable import WritableDataset
 from ..env import Env
@@ -155,11 +155,11 @@ class Engine:
     # --- the MOS's own space ----------------------------------------------------------------------------------------
 
     def _mos_born(self, bps: BpArray) -> None:
-        self._mos_sizes.add(sizes_of(bps, self.mos.dsize))
+        self._mos_sizes += sizes_of(bps, self.mos.dsize)
 
     def _mos_kill(self, bps: BpArray, placed_again: NDArray[np.bool_] | None) -> None:
         bps_free = bps if placed_again is None else bps[~placed_again]
-        self._mos_sizes.add(sizes_of(bps[~blkptr.is_hole(bps)], self.mos.dsize), -1)
+        self._mos_sizes -= sizes_of(bps, self.mos.dsize)
         self.writer.free(bps_free[~blkptr.is_hole(bps_free)], self.tx.txg)
 
     def _charge_mos(self) -> bool:

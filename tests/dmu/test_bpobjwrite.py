@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from uberblock.pool.dmu.bpobj import Bpobj
-from uberblock.pool.dmu.bpobjwrite import BLOCK_SIZE, MutableBpobj, Sums, create_bpobj, stored_form, sums_of
+from uberblock.pool.dmu.bpobjwrite import BLOCK_SIZE, MutableBpobj, create_bpobj, stored_form
+from uberblock.pool.dmu.bpsizes import Sizes, allocated_size, sizes_of
 from uberblock.pool.errors import CorruptError, NotFoundError, UnsupportedError, UsageError
 from uberblock.pool.ondisk import blkptr, bpobj
 from uberblock.pool.ondisk.blkptr import BLKPTR, BpArray
 from uberblock.pool.ondisk.bpobj import SIZE_V0, SIZE_V1, SIZE_V3
 
 from .conftest import Opened
-from .writefake import FakeObjset, allocated_size
+from .writefake import FakeObjset
 
 
 def pointers(first: int, count: int) -> BpArray:
@@ -50,9 +51,9 @@ def reread(one: MutableBpobj) -> Bpobj:
     return Bpobj(one._mos, one.number)
 
 
-def totals(one: MutableBpobj) -> Sums:
+def totals(one: MutableBpobj) -> Sizes:
     header = reread(one).header
-    return Sums(header.bytes, header.comp, header.uncomp)
+    return Sizes(header.bytes, header.comp, header.uncomp)
 
 
 def test_what_is_kept_of_a_pointer() -> None:
@@ -65,8 +66,8 @@ def test_what_is_kept_of_a_pointer() -> None:
     for field in ("prop", "birth"):
         assert (kept[field] == bps[field]).all()
     assert (kept["dva"][~embedded] == bps["dva"][~embedded]).all()
-    assert sums_of(kept, allocated_size) == sums_of(bps, allocated_size)
-    assert sums_of(bps, allocated_size, np.ones(100, dtype=bool)) == tuple(-n for n in sums_of(bps, allocated_size))
+    assert sizes_of(kept, allocated_size) == sizes_of(bps, allocated_size)
+    assert sizes_of(bps, allocated_size, np.ones(100, dtype=bool)) == -sizes_of(bps, allocated_size)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,7 +92,7 @@ def test_against_python_lists(steps: list[tuple[str, int]], block_size: int) -> 
             continue
         with objset.transaction():
             if what == "append":
-                assert top.append(pointers(count, n)) == sums_of(pointers(count, n), allocated_size)
+                assert top.append(pointers(count, n)) == sizes_of(pointers(count, n), allocated_size)
                 model += range(count, count + n)
             elif what == "take_over":
                 other = made(objset, block_size=block_size)
@@ -113,15 +114,15 @@ def test_against_python_lists(steps: list[tuple[str, int]], block_size: int) -> 
         assert sorted(births(reread(top))) == sorted(model)
         everything = [pointers(b, 1) for b in model]
         bps = np.concatenate(everything) if everything else pointers(0, 0)
-        assert totals(top) == sums_of(bps, allocated_size)
+        assert totals(top) == sizes_of(bps, allocated_size)
         for one in reread(top).lists():
             own = list(one.batches())
-            expected = sums_of(np.concatenate(own), allocated_size) if own else Sums()
+            expected = sizes_of(np.concatenate(own), allocated_size) if own else Sizes()
             assert (one.header.bytes, one.header.comp, one.header.uncomp) == expected
     with objset.transaction():
         assert len(top.take(10**6)) == len(model)
         assert top.is_empty and top.take(5).tolist() == [] and list(objset.objects) == [top.number]
-        assert not any(top._dnode.blocks_held) and totals(top) == (0, 0, 0)  # type: ignore[attr-defined]
+        assert not any(top._dnode.blocks_held) and totals(top) == Sizes()  # type: ignore[attr-defined]
         top.free()
     assert not objset.objects
 
@@ -146,7 +147,7 @@ def test_lists_of_live_blocks() -> None:
         freed = np.arange(60) % 3 == 0
         live.append(bps)
         live.append(bps[freed], np.ones(20, dtype=bool))
-        assert totals(live) == sums_of(bps[~freed], allocated_size)
+        assert totals(live) == sizes_of(bps[~freed], allocated_size)
         assert reread(live).header.num_freed == 20
         stored = np.concatenate(list(reread(live).own_batches()))
         assert stored["fill"].tolist() == [0] * 60 + [1] * 20
@@ -154,9 +155,9 @@ def test_lists_of_live_blocks() -> None:
         live.append(bps, np.ones(60, dtype=bool))
         assert reread(live).header.bytes > 1 << 63, "negative, as 64 bits"
         live.take(63)
-        assert totals(live) == sums_of(bps[~freed], allocated_size)
+        assert totals(live) == sizes_of(bps[~freed], allocated_size)
         live.take(1000)
-        assert totals(live) == (0, 0, 0) and reread(live).header.num_freed == 0
+        assert totals(live) == Sizes() and reread(live).header.num_freed == 0
         plain = made(objset)
         with pytest.raises(UsageError, match="FREE"):
             plain.append(bps, freed)
@@ -189,7 +190,7 @@ def test_what_is_refused() -> None:
         with pytest.raises(UsageError, match="itself"):
             one.take_over(one.number)
         one.append(pointers(1, 3))
-        # Sums that are too small, as a damaged pool may have them.
+        # Sizes that are too small, as a damaged pool may have them.
         one._dnode.set_bonus(bpobj.encode(bpobj.BpobjHeader(3, 1, 1, 1), 48))
         with pytest.raises(CorruptError, match="more than it says"):
             one.take(3)
@@ -224,6 +225,6 @@ def test_real_lists(opened: Callable[[str], Opened], kind: str) -> None:
             mine = np.concatenate(list(reread(one).own_batches()))
             assert mine.tobytes() == np.concatenate(batches).tobytes()
             one.take(10**9)
-            assert one.is_empty and totals(one) == (0, 0, 0)
+            assert one.is_empty and totals(one) == Sizes()
         found += 1
     assert found

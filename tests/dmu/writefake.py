@@ -13,15 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from uberblock.pool.dmu.bpsizes import allocated_size
 from uberblock.pool.errors import NotFoundError, UsageError
-from uberblock.pool.ondisk import blkptr
-from uberblock.pool.ondisk.blkptr import BpArray
-
-
-def allocated_size(bps: BpArray) -> Any:
-    """What blocks are charged on one disk."""
-    total = blkptr.dva_asize(bps).sum(axis=-1, dtype=np.uint64)
-    return np.where(blkptr.is_embedded(bps), np.uint64(0), total)
 
 
 class FakeDnode:

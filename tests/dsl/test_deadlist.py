@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from uberblock.pool.dsl.deadlist import TXG_MAX, Deadlist, Space, allocated_size, space_of
+from uberblock.pool.dmu.bpsizes import Sizes, allocated_size, sizes_of
+from uberblock.pool.dsl.deadlist import TXG_MAX, Deadlist
 from uberblock.pool.errors import CorruptError
 from uberblock.pool.ondisk.blkptr import BLKPTR
 
@@ -27,19 +28,19 @@ def pointer(
 
 def test_what_blocks_count() -> None:
     data = pointer(lsize=131072, psize=4096, asizes=(4608, 4608))
-    assert space_of(data) == Space(9216, 4096, 131072)
+    assert sizes_of(data) == Sizes(9216, 4096, 131072)
     indirect = pointer(lsize=131072, psize=4096, level=1, asizes=(4096,))
-    assert space_of(indirect) == Space(4096, 4096, 4096)
+    assert sizes_of(indirect) == Sizes(4096, 4096, 4096)
     directory = pointer(lsize=16384, psize=512, type=20, asizes=(512,))
-    assert space_of(directory) == Space(512, 512, 512)
+    assert sizes_of(directory) == Sizes(512, 512, 512)
     embedded = pointer(lsize=300, psize=100, flags=EMBEDDED)
-    assert space_of(embedded) == Space(0, 0, 300)
-    assert space_of(pointer(lsize=512, psize=100, type=20, flags=EMBEDDED)) == Space(0, 0, 0)
+    assert sizes_of(embedded) == Sizes(0, 0, 300)
+    assert sizes_of(pointer(lsize=512, psize=100, type=20, flags=EMBEDDED)) == Sizes(0, 0, 0)
     hole = np.zeros(1, dtype=BLKPTR)
-    assert space_of(hole) == Space()
+    assert sizes_of(hole) == Sizes()
     everything = np.concatenate([data, indirect, directory, embedded, hole])
-    assert space_of(everything) == Space(9216 + 4096 + 512, 4096 + 4096 + 512, 131072 + 4096 + 512 + 300)
-    assert space_of(everything[:0]) == Space()
+    assert sizes_of(everything) == Sizes(9216 + 4096 + 512, 4096 + 4096 + 512, 131072 + 4096 + 512 + 300)
+    assert sizes_of(everything[:0]) == Sizes()
 
 
 def test_salt_is_not_space() -> None:
@@ -61,9 +62,9 @@ def test_ranges(mos: FakeMos) -> None:
     assert list(found.entries.items()) == [(0, 11), (10, 10), (255, 12)]
     assert (found.used, found.compressed, found.uncompressed) == (111, 222, 333)
     assert found.space(0) == found.total
-    assert found.space(0, 10) == Space(10, 20, 30)
-    assert found.space(1, 256) == Space(101, 202, 303)
-    assert found.space(256) == Space()
+    assert found.space(0, 10) == Sizes(10, 20, 30)
+    assert found.space(1, 256) == Sizes(101, 202, 303)
+    assert found.space(256) == Sizes()
 
 
 @pytest.mark.parametrize("lists", [{"zz": 10}, {"0": 99}, {"0": 5}, {"0": (1, 2)}, {"0": b"ab"}])
