@@ -14,7 +14,7 @@ import pytest
 from uberblock.pool import create_pool
 from uberblock.pool.dmu.bpobj import Bpobj
 from uberblock.pool.dmu.bpobjwrite import create_bpobj
-from uberblock.pool.dmu.bpsizes import sizes_of
+from uberblock.pool.dmu.bpsizes import Sizes, sizes_of
 from uberblock.pool.dmu.mutablezap import MutableZap, create_zap
 from uberblock.pool.dmu.zap import Zap
 from uberblock.pool.spa.datasets import open_dataset
@@ -107,7 +107,7 @@ def test_a_list_over_many_txgs() -> None:
             assert sorted(int(b) for batch in found.batches() for b in batch["birth"]) == sorted(model)
             bps = np.concatenate([pointers(b, 1) for b in model] or [pointers(0, 0)])
             sums = sizes_of(bps, world.dsize)
-            assert (found.header.bytes, found.header.comp, found.header.uncomp) == sums
+            assert Sizes(found.header.bytes, found.header.comp, found.header.uncomp) == sums
 
 
 @pytest.mark.judge
