@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .dsl.props import PropertyValue
     from .spa.errorlog import DataError
     from .spa.history import HistoryRecord
+    from .spa.iostat import VdevIo
     from .spa.properties import PoolProperty
     from .spa.spa import Spa
     from .spa.status import Status
@@ -396,6 +397,12 @@ class Pool:
     def status(self) -> Status:
         """How it is; ``str`` of it is what ``zpool status`` would show."""
         return self._opened.status()
+
+    def iostat(self) -> list[VdevIo]:
+        """What every vdev has read and written since the pool was opened, the pool itself first."""
+        from .spa.iostat import vdev_io
+
+        return vdev_io(self._opened)
 
     def properties(self) -> dict[str, PoolProperty]:
         """Its properties, as ``zpool get all`` has them."""

@@ -7,8 +7,8 @@ import getpass
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -234,6 +234,24 @@ def open_writable(
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
     _check_places(args)
     return cast("WritablePool", import_pool(pool, search=search_path(args.search, pool), readonly=False, force=force))
+
+
+@contextmanager
+def answering(pool: Pool) -> Iterator[None]:
+    """While it is used, other commands (``zpool iostat``) can ask how busy the pool is.
+
+    Where that cannot be, the work goes on without, and it is said.
+    """
+    from ..serve.control import ControlServer
+
+    try:
+        server = ControlServer(pool)
+    except PoolError as error:
+        print(f"uberblock: zpool iostat will not show what is done here: {visible(str(error))}", file=sys.stderr)
+        yield
+        return
+    with server:
+        yield
 
 
 def _check_places(args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotADirectoryInPoolError, UsageError
 from ..vfs import is_path
-from .access import attempt, open_writable
+from .access import answering, attempt, open_writable
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def copy_in(args: argparse.Namespace) -> int:
     name, _, rest = args.target.partition(":/")
     path = "/" + rest
     status = 0
-    with open_writable(args, name) as pool:
+    with open_writable(args, name) as pool, answering(pool):
         vfs = _dataset(pool, name)
         _check_apart(pool, args.sources)
         if len(args.sources) > 1 and not vfs.is_dir(path):

@@ -174,6 +174,7 @@ def flush(leaves: Iterable[LeafVdev]) -> list[LabelFailure]:
 
     def one(leaf: LeafVdev) -> LabelFailure | None:
         assert leaf.device is not None
+        _count(leaf, flushes=1)
         try:
             leaf.device.flush()
         except DeviceError as error:
@@ -185,6 +186,11 @@ def flush(leaves: Iterable[LeafVdev]) -> list[LabelFailure]:
         return _failures(map(one, todo))
     with ThreadPoolExecutor(min(MAX_THREADS, len(todo))) as workers:
         return _failures(workers.map(one, todo))
+
+
+def _count(leaf: LeafVdev, *, writes: int = 0, size: int = 0, flushes: int = 0) -> None:
+    if leaf.index >= 0:  # no spare or cache device
+        leaf.tree.io.count(leaf.index, writes=writes, size=size, flushes=flushes)
 
 
 def _in_memory(leaf: LeafVdev) -> bool:
@@ -213,6 +219,7 @@ def _write(leaf: LeafVdev, which: Which, at: Sequence[int], parts: Sequence[byte
     device: Device | None = leaf.device
     assert device is not None
     lengths = np.array([len(part) for part in parts])
+    _count(leaf, writes=len(parts), size=int(lengths.sum()))
     try:
         status = device.writev(at, lengths, b"".join(parts), np.cumsum(lengths) - lengths)
     except DeviceError as error:

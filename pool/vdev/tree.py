@@ -23,6 +23,7 @@ from .draid import DraidVdev, DspareVdev
 from .dtl import Dtl
 from .hole import HoleVdev, MissingVdev
 from .indirect import IndirectVdev, Pieces
+from .iostats import IoStats
 from .layout import U64, Bools, Layout
 from .leaf import LeafVdev
 from .mirror import MirrorVdev
@@ -58,6 +59,7 @@ class VdevTree:
         root: the pool itself.
         tops: top-level vdevs by id, holes and missing ones included: what a DVA's vdev number means.
         leaves: all leaves in order of the tree: what COLUMN.leaf means.
+        io: what the leaves have read and written.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class VdevTree:
         self.tops: list[Vdev] = []
         self.leaves: list[LeafVdev] = []
         self.by_guid: dict[int, Vdev] = {}
+        self.io = IoStats()
         self._stale: bool | None = None
 
     def __repr__(self) -> str:

@@ -91,6 +91,7 @@ class Output:
             self._staged(columns, plan.layout.groups, jobs, devices, indirect, sources, errors, salt)
         else:
             self._call(columns, plan.layout.groups, jobs, devices, sources, errors, salt)
+        self.tree.io.written(columns)
         self._absent(plan.tops, txg)
         if errors.any():
             self._note(places, psizes, txg, columns, errors)
@@ -222,6 +223,7 @@ class Output:
         device = self.tree.leaves[number].device
         if device is None:
             return DeviceError("a device is gone", device=self.tree.leaves[number].name)
+        self.tree.io.count(number, flushes=1)
         try:
             device.flush()
         except PoolError as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from uberblock.kernels import blockio
 
 from ..device.base import Device
-from ..vdev.layout import COLUMN, GROUP, Layout
+from ..vdev.layout import COLUMN, GROUP, Bools, Layout
 from ..vdev.tree import VdevTree
 from .status import RETRY, StatusArray
 
@@ -86,6 +86,7 @@ class Runner:
             again = jobs[failed]
             status[failed], more = self._call(columns, layout.groups, again, entries, out, salt)
             faults = np.maximum(faults, more)
+        self.tree.io.read(layout.columns, _scrubs(jobs) or (_rebuilt(layout, faults) if faults.any() else False))
         if count:
             self._count(layout, faults)
         return status, faults
@@ -167,6 +168,13 @@ def _direct(device: Device | None) -> _Entry:
     if descriptor is not None:
         return (descriptor, device.size)
     return device.view()
+
+
+def _rebuilt(layout: Layout, faults: FaultArray) -> Bools:
+    """Columns of groups in which a column was missing or wrong, so that parity was read too."""
+    groups = layout.groups
+    faulty = np.logical_or.reduceat(faults != 0, groups["first"].astype(np.intp))
+    return np.repeat(faulty, groups["ncols"])
 
 
 def _scrubs(jobs: JobArray) -> bool:
