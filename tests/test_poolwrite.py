@@ -21,6 +21,7 @@ from uberblock.pool.errors import (
     UnsupportedError,
     UsageError,
 )
+from uberblock.pool.lab.checker import examine
 from uberblock.pool.poolcreate import open_pool
 from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.newvdevs import NewOptions
@@ -151,6 +152,24 @@ def test_written_at_once(tmp_path: Path) -> None:
     pool.close()
     with import_pool("tank", [str(tmp_path)]) as reader:
         assert reader.fs("tank").read_bytes("/x") == wanted and reader.verify().clean
+
+
+@pytest.mark.parametrize("before", [b"", b"was here before" * 50_000])
+def test_written_at_once_and_removed(tmp_path: Path, before: bytes) -> None:
+    """Blocks that were on disk already when their file went, in the same txg, used to stay allocated for ever."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    fs.write_bytes("/x", before)
+    pool.sync()
+    data = random.Random(4).randbytes(MIB)
+    fs.write_bytes("/x", data)
+    with pytest.raises(KeyError), pool.transaction():
+        fs.unlink("/x")
+        raise KeyError
+    assert fs.read_bytes("/x") == data
+    fs.unlink("/x")
+    pool.close()
+    assert not examine([str(tmp_path)]).problems
 
 
 def test_names(tmp_path: Path) -> None:

@@ -357,6 +357,8 @@ class MutableObjset(Objset):
         changes = dn.dirty()
         for blkid in list(changes.blocks):
             dn._drop(blkid)
+        for blkid in list(changes.placed):
+            dn._displace(blkid)
         dn.gone = True
 
     # --- slots ------------------------------------------------------------------------------------------------------

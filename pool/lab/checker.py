@@ -18,6 +18,7 @@ from ..dsl.dataset import DslDataset
 from ..errors import PoolError
 from ..pool import Pool, import_pool
 from ..spa.blocks import BlockCheck, BlockReport
+from ..spa.scan import Place
 from ..spa.verify import VerifyReport, verify
 from ..vfs import Vfs
 from ..zpl import directory
@@ -25,7 +26,6 @@ from ..zpl.file import ZplFile
 from ..zvol import Zvol
 from .journal import Event
 from .model import Content, Facts, History, Tree, differences
-from .simdisk import SimDisk
 
 #: A mark with this text and the fact ``txg`` says that a txg was acknowledged: it is on stable storage.
 SYNCED = "synced"
@@ -40,6 +40,7 @@ class Found:
     txg: int
     problems: tuple[str, ...]
     content: Content = field(default_factory=dict, repr=False)
+    ganged: int = 0  # gang blocks
     _compared: dict[int, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def differs(self, history: History) -> tuple[str, ...]:
@@ -58,11 +59,11 @@ class Found:
 Met = Callable[[Pool], Found | None]
 
 
-def examine(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
+def examine(disks: Sequence[Place], met: Met = lambda pool: None) -> Found:
     """Import a pool from disks, read-only, and look at everything.
 
     Args:
-        disks: of the pool; the same bytes give the same result.
+        disks: of the pool, or images; the same bytes give the same result.
         met: asked with the open pool whether what a look at it would find is known already.
     """
     try:
@@ -73,13 +74,14 @@ def examine(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
         before = met(pool)
         if before is not None:
             return before
-        problems = [*_verified(verify(pool.spa, threads=1)), *_accounted(BlockCheck(pool.spa, threads=1).run())]
+        blocks = BlockCheck(pool.spa, threads=1).run()
+        problems = [*_verified(verify(pool.spa, threads=1)), *_accounted(blocks)]
         content: Content = {}
         try:
             content = observe(pool)
         except PoolError as error:
             problems.append(f"content cannot be read: {error}")
-        return Found(pool.txg, tuple(problems), content)
+        return Found(pool.txg, tuple(problems), content, blocks.total.gangs)
 
 
 def _verified(report: VerifyReport) -> list[str]:
