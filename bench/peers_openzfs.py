@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import peers_isal, roofline, turns
 from .stripes import Stripes, Task, pointers
@@ -30,8 +30,37 @@ REBUILDS = {1: 0, 2: 1, 4: 2, 3: 3, 5: 4, 6: 5, 7: 6}
 MAX_ROWS = 40_000
 
 
+class Rows:
+    """Rows of the library for stripes; whoever measures with them keeps them, and the last one lets go of them.
+
+    Attributes:
+        bytes: (stripes, bytes of a row) uint8.
+    """
+
+    def __init__(self, handles: Handles, stripes: Stripes, nparity: int) -> None:
+        self._free = handles.free
+        self._made: list[int] = []
+        self.bytes = np.zeros((stripes.count, ROW_HEAD + COLUMN * stripes.width), np.uint8)
+        heads = self.bytes[:, :24].copy().view(np.int32)
+        heads[:, [0, 1]] = stripes.width
+        heads[:, 5] = nparity
+        self.bytes[:, :24] = heads.view(np.uint8)
+        for row, addresses in zip(self.bytes, stripes.address.tolist(), strict=True):
+            for c, address in enumerate(addresses):
+                column = row[ROW_HEAD + COLUMN * c :][:COLUMN]
+                made = handles.handle(address, stripes.block)
+                self._made.append(made)
+                column[:4].view(np.int32)[0] = c
+                column[COLUMN_SIZE : COLUMN_SIZE + 4].view(np.uint32)[0] = stripes.block
+                column[COLUMN_DATA : COLUMN_DATA + 8].view(np.uint64)[0] = made
+
+    def __del__(self) -> None:
+        for handle in self._made:
+            self._free(handle)
+
+
 class Handles:
-    """Rows of the library for stripes; kept, for making them is not what is measured."""
+    """Makes rows; the same ones for the same stripes, for making them is not what is measured."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.handle = library.abd_get_from_buf
@@ -39,30 +68,14 @@ class Handles:
         self.handle.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
         self.free = library.abd_free
         self.free.argtypes = [ctypes.c_void_p]
-        self.key: tuple[object, ...] = ()
-        self.rows = np.zeros((0, 0), np.uint8)
-        self.made: list[int] = []
+        self._kept: WeakValueDictionary[tuple[object, ...], Rows] = WeakValueDictionary()
 
-    def of(self, stripes: Stripes, nparity: int) -> NDArray[np.uint8]:
+    def of(self, stripes: Stripes, nparity: int) -> Rows:
         key = (stripes.arena.ctypes.data, stripes.width, stripes.block, stripes.count, stripes.skew, nparity)
-        if key != self.key:
-            for handle in self.made:
-                self.free(handle)
-            self.key, self.made = key, []
-            self.rows = np.zeros((stripes.count, ROW_HEAD + COLUMN * stripes.width), np.uint8)
-            heads = self.rows[:, :24].copy().view(np.int32)
-            heads[:, [0, 1]] = stripes.width
-            heads[:, 5] = nparity
-            self.rows[:, :24] = heads.view(np.uint8)
-            for row, addresses in zip(self.rows, stripes.address.tolist(), strict=True):
-                for c, address in enumerate(addresses):
-                    column = row[ROW_HEAD + COLUMN * c :][:COLUMN]
-                    made = self.handle(address, stripes.block)
-                    self.made.append(made)
-                    column[:4].view(np.int32)[0] = c
-                    column[COLUMN_SIZE : COLUMN_SIZE + 4].view(np.uint32)[0] = stripes.block
-                    column[COLUMN_DATA : COLUMN_DATA + 8].view(np.uint64)[0] = made
-        return self.rows
+        rows = self._kept.get(key)
+        if rows is None:
+            rows = self._kept[key] = Rows(self, stripes, nparity)
+        return rows
 
 
 class Implementation:
@@ -74,18 +87,19 @@ class Implementation:
     def run(self, task: Task, stripes: Stripes) -> turns.Run | None:
         if stripes.count > MAX_ROWS:
             return None
-        rows = self.handles.of(stripes, task.nparity)
+        kept = self.handles.of(stripes, task.nparity)
+        rows = kept.bytes
         row = pointers(rows)
         generate = self.table[GENERATE + task.nparity - 1]
         targets = [c for c in task.targets if c >= task.nparity]
         if not targets:
             if task.targets and task.targets != tuple(range(task.nparity)):
-                return None if not generate else turns.function(generate, turns.rows(len(rows), row), rows)
-            return turns.function(generate, turns.rows(len(rows), row), rows)
+                return None if not generate else turns.function(generate, turns.rows(len(rows), row), kept)
+            return turns.function(generate, turns.rows(len(rows), row), kept)
         used = sum(1 << c for c in task.sources if c < task.nparity)
         rebuild = self.table[REBUILD + REBUILDS[used]]
         numbers = np.array([*targets, 0, 0, 0], np.int32)
-        keep = (rows, numbers)
+        keep = (kept, numbers)
         if len(targets) == len(task.targets):
             return turns.function(rebuild, turns.rows(len(rows), row, numbers.ctypes.data), keep)
         words = turns.rows(len(rows), rebuild, row, numbers.ctypes.data, generate, row, 0)
