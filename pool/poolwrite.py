@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .env import Env
     from .spa.engine import Engine
     from .spa.spa import Spa
+    from .vdev.state import VdevState
 
 #: Seconds after which an open txg is written. Source: OpenZFS, zfs_txg_timeout.
 TXG_SECONDS = 5.0
@@ -93,7 +94,7 @@ class WritablePool(Pool):
         self.env = env
         self.dirty_max = dirty_max
         self.engine: Engine = open_for_writing(spa, env, force=force)
-        self._told: set[int] = set()
+        self._told: dict[int, VdevState] = {}
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()
@@ -135,14 +136,15 @@ class WritablePool(Pool):
         return txg
 
     def _tell_failures(self) -> None:
-        """Devices that missed writes which redundancy bore: a scrub has to make them whole."""
-        for number, txgs in self.engine.writer.failed.items():
-            if number not in self._told:
-                self._told.add(number)
-                self.spa.notes.append(
-                    f"writes to {self.tree.leaves[number].path} failed in txg {min(txgs)}: it lacks data that others "
-                    "have, and the pool needs a scrub"
-                )
+        """Devices that failed while redundancy bore it, and what became of them."""
+        for leaf in self.tree.leaves:
+            if leaf.write_errors and leaf.state is not self._told.get(leaf.guid):
+                self._told[leaf.guid] = leaf.state
+                if leaf.readable:
+                    what = "it is used on, but lacks data that others have"
+                else:
+                    what = f"it is {leaf.state_text} and no longer used"
+                self.spa.notes.append(f"writes to {leaf.path} failed: {what}; the pool needs a resilver")
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:

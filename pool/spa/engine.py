@@ -7,7 +7,8 @@ One txg, in this order:
    which are MOS objects, so that writing them allocates and frees again. From the second pass on a block that was
    written in this txg is overwritten where it lies if its size stays; from a later one on nothing is compressed, so
    that sizes do stay. No uberblock refers to such a block yet;
-3. flush: from here on all of the new tree is durable;
+3. flush: from here on all of the new tree is durable. Where redundancy bore a failure, what that leaf lacks is
+   written down first, in further passes;
 4. if the configuration changed: labels L0 and L2, flush;
 5. the uberblock, to all four labels, flush: this is the moment the txg comes to be;
 6. if the configuration changed: labels L1 and L3, flush;
@@ -53,6 +54,7 @@ from ..vdev.vdev import Vdev
 from ..zio.compress import Compression
 from ..zio.writer import ZioWriter
 from . import poolconfig
+from .dtl import DtlStore
 from .moswrite import write_packed
 from .poolconfig import PoolFacts
 from .spacemapstore import NO_SPACE, SpaceMapStore
@@ -110,6 +112,7 @@ class Engine:
         self.facts = facts
         self.features = features
         self.maps = maps
+        self.dtls = DtlStore(tree, mos, features)
         self.datasets: dict[int, WritableDataset] = {}
         self.synced_txg = tx.txg - 1
         self.uberblock: Uberblock | None = None
@@ -210,7 +213,8 @@ class Engine:
     @property
     def anything(self) -> bool:
         """Something waits to be written."""
-        return bool(self.tx.dirty or self.tx.discarded) or self.config_dirty or self.features.changed
+        waiting = bool(self.tx.dirty or self.tx.discarded) or self.config_dirty or self.features.changed
+        return waiting or self.dtls.behind
 
     def sync(self) -> int:
         """Write the open txg, if anything changed in it, and open the next; gives the last txg on disk.
@@ -230,6 +234,7 @@ class Engine:
             try:
                 with tx.syncing():
                     self._write_tree()
+                    self._flush_tree()
                 self._make_real()
             except BaseException as error:
                 tx.broken = f"txg {tx.txg} could not be written ({error})"
@@ -268,15 +273,24 @@ class Engine:
             self._put_config()
         self._passes()
 
-    def _passes(self) -> None:
+    def _flush_tree(self) -> None:
+        """Step 3. Each round more than the first follows on a device that failed anew, so they come to an end."""
+        self.writer.flush()
+        while self.dtls.behind:
+            self._passes(2)
+            self.writer.flush()
+
+    def _passes(self, first: int = 1) -> None:
         mos = self.mos
         try:
-            for number in range(1, PASS_LAST + 1):
+            for number in range(first, PASS_LAST + 1):
                 changed = self.maps.append(self.allocator, number)
                 changed |= self._charge_mos()
-                if self.maps.config_changed:
-                    # A vdev was allocated from for the first time: its array of space maps is part of the config.
-                    self.maps.config_changed = False
+                changed |= self.dtls.append(number)
+                if self.maps.config_changed or self.dtls.config_changed:
+                    # A vdev was allocated from for the first time: its array of space maps is part of the config, and
+                    # so are the logs and states of leaves.
+                    self.maps.config_changed = self.dtls.config_changed = False
                     self._put_config()
                 if self.features.changed:
                     self.features.write()
@@ -296,9 +310,8 @@ class Engine:
     # --- making it real ---------------------------------------------------------------------------------------------
 
     def _make_real(self) -> None:
-        """Steps 3 to 7. Their order is what keeps a pool whole through a crash."""
+        """Steps 4 to 7. Their order is what keeps a pool whole through a crash."""
         txg = self.tx.txg
-        self.writer.flush()
         everywhere = self._writable_leaves(self.tree.tops)
         if self.config_dirty:
             self._write_labels(everywhere, labels.FIRST_HALF, txg)
@@ -322,6 +335,7 @@ class Engine:
             leaves, lambda leaf: poolconfig.label_config(self.facts, leaf, txg), which
         )
         failures += labels.flush(leaves)
+        self.writer.output.doubt(failures)
         reached = labels.good_writes(leaves, failures)
         lost = {leaf.top.id for leaf in leaves if not leaf.is_log} - set(reached)
         if lost:
@@ -333,6 +347,7 @@ class Engine:
     def _write_uberblock(self, leaves: list[LeafVdev], ub: Uberblock) -> None:
         failures = labels.write_uberblock(leaves, ub)
         failures += labels.flush(leaves)
+        self.writer.output.doubt(failures)
         if not labels.good_writes(leaves, failures):
             raise DeviceError("the uberblock could not be written to any device", "see what is wrong with them")
 

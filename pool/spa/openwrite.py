@@ -22,14 +22,14 @@ from ..errors import DeviceBusyError, UnsupportedError
 from ..ondisk import blkptr, label, zil
 from ..ondisk.features import BY_GUID
 from ..ondisk.uberblock import VERSION_FEATURES
-from ..vdev.hole import HoleVdev, MissingVdev
+from ..vdev.hole import MissingVdev
 from ..vdev.indirect import IndirectVdev
 from ..zio.compress import Compression
 from ..zio.writer import ZioWriter
 from . import mos as metadata
 from .engine import Engine
 from .metaslabs import holds_data
-from .poolconfig import facts_of
+from .poolconfig import facts_of, follow_state
 from .space import allocation_class, dsize_of
 from .spacemapstore import SpaceMapStore
 
@@ -70,9 +70,9 @@ def obstacles(spa: Spa) -> list[str]:
         found.append("it has deduplication tables")
     if any(isinstance(top, (IndirectVdev, MissingVdev)) for top in spa.tree.tops):
         found.append("vdevs were removed from it")
-    broken = [vdev.name for vdev in spa.tree.walk() if vdev.state_text != "ONLINE" and not isinstance(vdev, HoleVdev)]
+    broken = [top.name for top in spa.tree.tops if not top.readable]
     if broken:
-        found.append(f"not all of its devices are there and whole: {', '.join(broken[:8])}")
+        found.append(f"more devices are missing than redundancy makes up for, in {', '.join(broken[:8])}")
     if spa.uberblock.multihost:
         found.append("multihost is on, and no heartbeats are written here")
     if not found and spa.candidate.state != label.STATE_EXPORTED:
@@ -134,6 +134,8 @@ def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
     if reasons:
         raise UnsupportedError(f"the pool cannot be written: {'; '.join(reasons)}", "open it read-only")
     tree = spa.tree
+    for leaf in tree.leaves:
+        follow_state(leaf)
     tx = TxManager(spa.newest_txg + 1)
     biases = {top.id: allocation_class(spa, top) for top in tree.tops if holds_data(top)}
     biases = {vdev: cls for vdev, cls in biases.items() if cls in ("special", "dedup")}

@@ -26,6 +26,7 @@ from ..vdev.draid import DspareVdev
 from ..vdev.hole import HoleVdev
 from ..vdev.indirect import IndirectVdev
 from ..vdev.leaf import LeafVdev
+from ..vdev.state import VdevAux, VdevState
 from ..vdev.tree import VdevTree
 from ..vdev.vdev import Vdev
 
@@ -61,6 +62,7 @@ _MADE = (
     "top_guid", "guid", "is_spare", "is_log", HAS_VDEV_ZAPS, "hole_array", "vdev_children", "vdev_tree",
     "features_for_read", "create_txg",
 )  # fmt: skip
+_AUX_STATES = {VdevAux.ERR_EXCEEDED: "err_exceeded", VdevAux.EXTERNAL: "external"}
 _BEFORE_NAMES = ("min_alloc", "max_alloc")  # OpenZFS 2.4; behind the errata
 _SPLIT = "split"  # only in the MOS
 _SPLIT_GUID = "split_guid"
@@ -276,6 +278,24 @@ def set_pair(vdev: Vdev, name: str, value: Any, type: NvType | None = None) -> N
         vdev.config[name] = value
     else:
         vdev.config.add(name, value, type)
+
+
+def follow_state(leaf: LeafVdev) -> None:
+    """Say in a leaf's configuration how it is, as OpenZFS does: what the next import finds.
+
+    A leaf that is not there is ``not_present`` if it was not when the pool was opened, and ``removed`` if it went while
+    it was in use. ``offline``, ``faulted`` and ``degraded`` are what an administrator or a daemon has said, and stay
+    for as long as the state agrees.
+    """
+    state = leaf.state
+    set_pair(leaf, "not_present", 1 if state is VdevState.CANT_OPEN else None)
+    set_pair(leaf, "removed", 1 if state is VdevState.REMOVED else None)
+    for name, said in (("faulted", VdevState.FAULTED), ("degraded", VdevState.DEGRADED)):
+        if state is not said:
+            set_pair(leaf, name, None)
+    if state is not VdevState.OFFLINE:
+        set_pair(leaf, "offline", None)
+    set_pair(leaf, "aux_state", _AUX_STATES.get(leaf.aux))
 
 
 def with_more(tree: VdevTree, new: VdevTree) -> NVList:

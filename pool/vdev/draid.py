@@ -144,8 +144,8 @@ class DspareVdev(LeafVdev):
             self.draid = draid
         if conf.flag(self.config, "offline"):
             self.set_state(VdevState.OFFLINE)
-        elif conf.flag(self.config, "faulted"):
-            self.set_state(VdevState.FAULTED, self._fault())
+        elif self._faulted():
+            self.set_state(VdevState.FAULTED, VdevAux.EXTERNAL)
         elif self.draid is None:
             self.set_state(VdevState.CANT_OPEN, VdevAux.OPEN_FAILED)
         else:

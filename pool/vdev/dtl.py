@@ -69,6 +69,9 @@ class Dtl:
         result: Bools = np.searchsorted(self._edges, txgs, side="right") % 2 == 1
         return result
 
+    def __contains__(self, txg: int) -> bool:
+        return int(np.searchsorted(self._edges, np.uint64(txg), side="right")) % 2 == 1
+
     def __or__(self, other: Dtl) -> Dtl:
         return in_more_than([self, other], 0)
 

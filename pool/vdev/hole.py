@@ -20,7 +20,7 @@ class HoleVdev(Vdev):
 class MissingVdev(Vdev):
     """A ``missing`` vdev: stands for one of which not a single label was found."""
 
-    def outage(self) -> Dtl:
+    def outage(self, without: Vdev | None = None) -> Dtl:
         return everything()
 
     def inherit(self) -> None:

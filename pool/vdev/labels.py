@@ -49,8 +49,8 @@ class LabelFailure:
 
 
 def labelled(leaves: Iterable[LeafVdev]) -> list[LeafVdev]:
-    """Those leaves that have labels and a device to write them to."""
-    return [leaf for leaf in leaves if not leaf.virtual and leaf.device is not None]
+    """Those leaves that have labels and a device to write them to: not one that is faulted, or taken offline."""
+    return [leaf for leaf in leaves if not leaf.virtual and leaf.readable]
 
 
 def write_labels(

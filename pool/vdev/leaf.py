@@ -65,6 +65,12 @@ class LeafVdev(Vdev):
         self.dtl = Dtl(starts, ends)
         self.tree.changed()
 
+    def miss(self, txg: int) -> None:
+        """A write of this txg has not reached it."""
+        if txg not in self.dtl:
+            self.dtl |= Dtl([txg], [txg + 1])
+            self.tree.changed()
+
     def set_state(self, state: VdevState, aux: VdevAux = VdevAux.NONE) -> None:
         super().set_state(state, aux)
         self.tree.changed()
@@ -78,8 +84,8 @@ class LeafVdev(Vdev):
         self.device = device
         if conf.flag(self.config, "offline"):
             self.set_state(VdevState.OFFLINE)
-        elif conf.flag(self.config, "faulted"):
-            self.set_state(VdevState.FAULTED, self._fault())
+        elif self._faulted():
+            self.set_state(VdevState.FAULTED, VdevAux.EXTERNAL)
         elif device is None and conf.flag(self.config, "removed"):
             self.set_state(VdevState.REMOVED)
         elif device is None:
@@ -98,14 +104,19 @@ class LeafVdev(Vdev):
         external = conf.text(self.config, "aux_state") == "external"
         return VdevAux.EXTERNAL if external else VdevAux.ERR_EXCEEDED
 
+    def _faulted(self) -> bool:
+        """Only what an administrator has declared faulted stays so when the pool is opened again: errors that were
+        too many may have been another machine's, and what the leaf missed meanwhile is in its DTL."""
+        return conf.flag(self.config, "faulted") and self._fault() is VdevAux.EXTERNAL
+
     def update_state(self) -> None:
         """A leaf's state is its own."""
 
     def missing(self) -> Dtl:
         return self.dtl
 
-    def outage(self) -> Dtl:
-        return self.dtl if self.readable else everything()
+    def outage(self, without: Vdev | None = None) -> Dtl:
+        return self.dtl if self.readable and self is not without else everything()
 
     def ways(self, scrub: bool) -> int:
         return 1

@@ -172,9 +172,13 @@ class Vdev:
         """The txgs whose data it lacks: of a leaf its DTL, of others what follows from the children's."""
         return in_more_than([child.missing() for child in self.children], self.tolerated())
 
-    def outage(self) -> Dtl:
-        """The txgs whose data it cannot give at present: as ``missing``, and all of what cannot be read."""
-        return in_more_than([child.outage() for child in self.children], self.tolerated())
+    def outage(self, without: Vdev | None = None) -> Dtl:
+        """The txgs whose data it cannot give at present: as ``missing``, and all of what cannot be read.
+
+        Args:
+            without: as if this leaf could not be read either.
+        """
+        return in_more_than([child.outage(without) for child in self.children], self.tolerated())
 
     # --- address space ---
 

@@ -4,14 +4,16 @@ Files, block devices and memory are written by the kernel itself. For any other 
 remote ones) the kernel lays the columns out in a staging buffer, and ``Device.writev`` takes them from there: the same
 bytes at the same places.
 
-A failed write is counted on its leaf and remembered for its DTL. It is an error only where it leaves a block without a
-copy that the redundancy makes whole. A failed flush makes everything doubtful that the leaf got since the last good
-one.
+A failed write is counted on its leaf, and the leaf's DTL says from then on that it lacks the txg; so does that of a
+leaf that is not there. It is an error only where it leaves a block without a copy that the redundancy makes whole. A
+failed flush makes everything doubtful that the leaf got since the last good one. A leaf that failed is looked at once
+in each txg (``vdev/probe.py``), and let go of if its device does not work and others have all it may have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -21,7 +23,11 @@ from uberblock.kernels import blockio, blockwrite
 
 from ..device.base import Device, read_only_error
 from ..errors import CorruptError, DeviceError, PoolError, UnsupportedError
+from ..vdev.labels import LabelFailure
 from ..vdev.layout import U64
+from ..vdev.leaf import LeafVdev
+from ..vdev.probe import give_up, probe
+from ..vdev.state import VdevState
 from ..vdev.tree import VdevTree
 from ..vdev.vdev import Vdev
 from .emit import Places, emission, whole
@@ -34,16 +40,15 @@ class Output:
     """The writing side of the devices of one pool.
 
     Attributes:
-        failed: leaf's index -> txgs of which it lacks something.
         dirty: leaf's index -> txgs it was written in since its last good flush.
     """
 
     def __init__(self, tree: VdevTree, threads: int) -> None:
         self.tree = tree
         self.threads = max(1, threads)
-        self.failed: dict[int, set[int]] = {}
         self.dirty: dict[int, set[int]] = {}
-        self._suspect: set[int] = set()  # leaves with a failed write since the last good flush of all
+        self._lock = threading.Lock()  # of what is known of the leaves
+        self._probed: set[int] = set()  # leaves that failed since the last flush, but work
         self._executor: ThreadPoolExecutor | None = None
 
     @property
@@ -83,8 +88,6 @@ class Output:
         columns = plan.layout.columns
         written = np.flatnonzero(np.bincount(columns["leaf"][columns["leaf"] >= 0], minlength=1)).tolist()
         devices = self._devices(written)
-        for number in written:
-            self.dirty.setdefault(number, set()).add(txg)
         indirect = [number for number in written if devices[number] is None]
         errors = np.zeros(len(columns), np.int32)
         if indirect:
@@ -92,9 +95,12 @@ class Output:
         else:
             self._call(columns, plan.layout.groups, jobs, devices, sources, errors, salt)
         self.tree.io.written(columns)
-        self._absent(plan.tops, txg)
-        if errors.any():
-            self._note(places, psizes, txg, columns, errors)
+        with self._lock:
+            for number in written:
+                self.dirty.setdefault(number, set()).add(txg)
+            self._absent(plan.tops, txg)
+            if errors.any():
+                self._note(places, psizes, txg, columns, errors)
 
     def _devices(self, written: list[int]) -> list[_Entry]:
         entries: list[_Entry] = [None] * len(self.tree.leaves)
@@ -167,19 +173,29 @@ class Output:
     def _absent(self, tops: list[int], txg: int) -> None:
         """Leaves of these vdevs that are not there miss this txg."""
         for number in tops:
-            for leaf in self.tree.tops[number].leaves():
-                if not leaf.readable and not leaf.virtual:
-                    self.failed.setdefault(leaf.index, set()).add(txg)
+            top = self.tree.tops[number]
+            if top.state is VdevState.HEALTHY:
+                continue
+            for leaf in top.leaves():
+                if leaf.virtual:
+                    # A distributed spare lies on all children but those it stands for.
+                    others = [child for child in top.children if leaf not in child.leaves()]
+                    if leaf.readable and all(child.readable for child in others):
+                        continue
+                elif leaf.readable:
+                    continue
+                leaf.miss(txg)
 
     def _note(self, places: Places, psizes: U64, txg: int, columns: Any, errors: NDArray[np.int32]) -> None:
         """Count failed writes, and judge what they did."""
         wrong = np.flatnonzero(errors)
         leaves, offsets = columns["leaf"][wrong].astype(np.int64), columns["offset"][wrong].astype(np.uint64)
-        for number, count in zip(*(part.tolist() for part in np.unique(leaves, return_counts=True))):
-            self.tree.leaves[number].write_errors += count
-            self.failed.setdefault(number, set()).add(txg)
-            self._suspect.add(number)
         good = whole(self.tree, places, psizes, txg, leaves, offsets)
+        for number, count in zip(*(part.tolist() for part in np.unique(leaves, return_counts=True))):
+            leaf = self.tree.leaves[number]
+            leaf.write_errors += count
+            self._missed(leaf, [txg])
+            self._look_at(leaf)
         if good.all():
             return
         first = int(np.argmin(good))
@@ -195,9 +211,35 @@ class Output:
         error.errno = int(errors[wrong[0]])
         raise error
 
+    def _missed(self, leaf: LeafVdev, txgs: Iterable[int]) -> None:
+        """A leaf lacks something of these txgs, and with it perhaps distributed spares that lie on it too."""
+        for one in (leaf, *(other for other in leaf.top.leaves() if other.virtual)):
+            for txg in txgs:
+                one.miss(txg)
+
+    def _look_at(self, leaf: LeafVdev) -> None:
+        """A leaf failed: see whether its device still works, and let go of it if not."""
+        if leaf.index in self._probed or not leaf.readable:
+            return
+        code = probe(leaf)
+        if code and give_up(leaf, code):
+            self._missed(leaf, self.dirty.pop(leaf.index, ()))
+        else:
+            self._probed.add(leaf.index)
+
+    def doubt(self, failures: Iterable[LabelFailure]) -> None:
+        """Take note of labels that could not be written or flushed."""
+        with self._lock:
+            for failure in failures:
+                failure.leaf.write_errors += len(failure.errors)
+                self._look_at(failure.leaf)
+
     def flush(self) -> None:
         """Make everything written durable, on all devices at the same time; see ``ZioWriter.flush``."""
-        numbers = sorted(self.dirty)
+        with self._lock:
+            dirty, self.dirty = self.dirty, {}
+            self._probed.clear()
+        numbers = sorted(dirty)
         if not numbers:
             return
         if len(numbers) == 1:
@@ -206,18 +248,22 @@ class Output:
             with ThreadPoolExecutor(min(len(numbers), 32), thread_name_prefix="zio-flush") as threads:
                 results = list(threads.map(self._flush_one, numbers))
         errors = {number: error for number, error in zip(numbers, results) if error is not None}
-        for number in numbers:
-            txgs = self.dirty.pop(number)
-            if number in errors:
-                self.tree.leaves[number].write_errors += 1
-                self.failed.setdefault(number, set()).update(txgs)
-        lost = {*errors, *self._suspect}
-        self._suspect.clear()
-        if not errors:
-            return
-        for top in self.tree.tops:
-            if any(leaf.index in errors for leaf in top.leaves()) and _is_lost(top, lost):
-                raise errors[next(leaf.index for leaf in top.leaves() if leaf.index in errors)]
+        if errors:
+            with self._lock:
+                self._not_flushed(errors, dirty)
+
+    def _not_flushed(self, errors: dict[int, PoolError], dirty: dict[int, set[int]]) -> None:
+        """What leaves got since their last good flush they may have lost."""
+        for number in errors:
+            leaf = self.tree.leaves[number]
+            leaf.write_errors += 1
+            self._missed(leaf, dirty[number])
+        for number, error in errors.items():
+            top = self.tree.leaves[number].top
+            if any(_is_lost(top, txg) for txg in dirty[number]):
+                raise error
+        for number in errors:
+            self._look_at(self.tree.leaves[number])
 
     def _flush_one(self, number: int) -> PoolError | None:
         device = self.tree.leaves[number].device
@@ -231,12 +277,11 @@ class Output:
         return None
 
 
-def _is_lost(vdev: Vdev, lost: set[int]) -> bool:
-    """Whether a vdev cannot give back what was written, if these leaves have not kept it."""
-    leaves = vdev.leaves()
-    if not vdev.children:
-        return leaves[0].index in lost or not leaves[0].readable
-    return sum(_is_lost(child, lost) for child in vdev.children) > vdev.tolerated()
+def _is_lost(vdev: Vdev, txg: int) -> bool:
+    """Whether a vdev may be unable to give back something that was written to it in a txg."""
+    if isinstance(vdev, LeafVdev):
+        return not vdev.readable or txg in vdev.dtl
+    return sum(_is_lost(child, txg) for child in vdev.children) > vdev.tolerated()
 
 
 def new_jobs(count: int) -> JobArray:

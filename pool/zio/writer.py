@@ -91,9 +91,6 @@ class ZioWriter:
         zio: the pool's blocks, for reading; its tree has the devices, its salt is used.
         allocator: gives and takes back room.
         threads: how many share the work of a large batch.
-
-    Attributes:
-        failed: leaf's index -> txgs of which it lacks something: for its DTL.
     """
 
     def __init__(self, zio: Zio, allocator: BlockAllocator, *, threads: int = 1) -> None:
@@ -109,11 +106,6 @@ class ZioWriter:
         if count != self._rounding[0]:
             self._rounding = (count, Rounding.of(self.zio.tree))
         return self._rounding[1]
-
-    @property
-    def failed(self) -> dict[int, set[int]]:
-        """Leaf's index -> txgs of which it lacks something."""
-        return self.output.failed
 
     def close(self) -> None:
         """Let the threads go. Does not flush."""

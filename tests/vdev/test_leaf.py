@@ -42,7 +42,10 @@ def test_names(plan: Any, path: str, more: dict[str, Any], name: str) -> None:
         ({"removed": 1}, VdevState.HEALTHY, VdevAux.NONE),
         ({"offline": 1}, VdevState.OFFLINE, VdevAux.NONE),
         ({"faulted": 1, "aux_state": "external"}, VdevState.FAULTED, VdevAux.EXTERNAL),
-        ({"faulted": 1}, VdevState.FAULTED, VdevAux.ERR_EXCEEDED),
+        ({"faulted": 1, "aux_state": "external", "present": False}, VdevState.FAULTED, VdevAux.EXTERNAL),
+        # What errors made of it concerns whoever met them: as OpenZFS does, an import tries anew.
+        ({"faulted": 1, "aux_state": "err_exceeded"}, VdevState.HEALTHY, VdevAux.NONE),
+        ({"faulted": 1, "present": False}, VdevState.CANT_OPEN, VdevAux.OPEN_FAILED),
         ({"degraded": 1, "aux_state": "err_exceeded"}, VdevState.DEGRADED, VdevAux.ERR_EXCEEDED),
         ({"size": 3 << 20}, VdevState.CANT_OPEN, VdevAux.TOO_SMALL),
         ({"size": 52 << 20}, VdevState.CANT_OPEN, VdevAux.BAD_LABEL),

@@ -17,6 +17,7 @@ from uberblock.pool.errors import (
     UsageError,
 )
 from uberblock.pool.ondisk import blkptr, bpmake
+from uberblock.pool.vdev.state import VdevAux, VdevState
 from uberblock.pool.zio.checksum import Checksum
 from uberblock.pool.zio.compress import Compression
 from uberblock.pool.zio.scrub import FINE
@@ -332,6 +333,12 @@ def distant_pool(bench, make, shape):
 EVERYWHERE = (0, 1 << 40)
 
 
+def missed(pool):
+    """The txgs that leaves lack, by their index."""
+    ranges = {leaf.index: leaf.dtl.ranges() for leaf in pool.tree.leaves if leaf.dtl}
+    return {leaf: {txg for first, end in found for txg in range(first, end)} for leaf, found in ranges.items()}
+
+
 @pytest.mark.parametrize("shape, bearable", [("single", 0), ("mirror", 2), ("raidz1", 1), ("raidz3", 3), ("draid", 2)])
 def test_failed_writes(bench, make, shape, bearable):
     pool, writer = distant_pool(bench, make, shape)
@@ -340,12 +347,18 @@ def test_failed_writes(bench, make, shape, bearable):
         pool.tree.leaves[lost].device.broken = EVERYWHERE
         bps = writer.write(blocks, WritePolicy(FILE), TXG + lost, lsize=131072)
         assert bytes(pool.zio.read(bps).block(0)) == blocks[0]
+        writer.flush()
     for lost in range(bearable):
         # A block on a draid vdev does not touch every leaf.
         txgs = set(range(TXG + lost, TXG + bearable))
-        assert writer.failed.get(lost, set()) == txgs or (shape == "draid" and writer.failed.get(lost, set()) <= txgs)
-        assert pool.tree.leaves[lost].write_errors > 0 or lost not in writer.failed
-    assert len(writer.failed) <= bearable
+        lacks = missed(pool).get(lost, set())
+        assert lacks == txgs or (shape == "draid" and lacks <= txgs)
+        leaf = pool.tree.leaves[lost]
+        assert leaf.write_errors > 0 or not lacks
+        # It does not take anything any more, and is left alone.
+        assert (leaf.state, leaf.aux) == (VdevState.FAULTED, VdevAux.ERR_EXCEEDED) or not lacks
+    assert len(missed(pool)) <= bearable
+    assert pool.tree.root.state is (VdevState.DEGRADED if missed(pool) else VdevState.HEALTHY)
     held = dict(writer.allocator.live)
     for leaf in pool.tree.leaves[bearable:] if shape == "draid" else pool.tree.leaves[bearable : bearable + 1]:
         leaf.device.broken = EVERYWHERE
@@ -363,7 +376,7 @@ def test_failures_of_different_sides_for_different_blocks(bench, make):
     blocks = [make.noise(8192, k) for k in range(4)]
     bps = writer.write(blocks, WritePolicy(FILE), TXG, lsize=8192)
     assert [bytes(pool.zio.read(bps).block(k)) for k in range(4)] == blocks
-    assert sorted(writer.failed) == [0, 1, 2]
+    assert missed(pool) == {leaf: {TXG} for leaf in range(3)}
     pool.tree.leaves[0].device.broken = (start, start + (1 << 20))
     pool.tree.leaves[1].device.broken = (start, start + (1 << 20))
     pool.tree.leaves[2].device.broken = (start + 7 * 8192, start + 8 * 8192)
@@ -380,7 +393,7 @@ def test_failed_flushes(bench, make):
             writer.write([make.noise(131072)], WritePolicy(FILE), TXG + lost, lsize=131072)
             if lost < bearable:
                 writer.flush()
-                assert writer.failed[lost] == {TXG + lost}
+                assert TXG + lost in missed(pool)[lost]
             else:
                 with pytest.raises(DeviceError):
                     writer.flush()
@@ -401,7 +414,7 @@ def test_missing_and_read_only_devices(bench, make):
     blocks = [make.noise(131072)]
     bps = writer.write(blocks, WritePolicy(FILE), TXG, lsize=131072)
     assert bytes(pool.zio.read(bps).block(0)) == blocks[0]
-    assert writer.failed == {1: {TXG}, 3: {TXG}}
+    assert missed(pool) == {1: {TXG}, 3: {TXG}}
     assert [leaf.write_errors for leaf in pool.tree.leaves] == [0] * 6
     pool.reopen(missing=(2, 3, 5))
     writer = writer_of(pool)
@@ -441,7 +454,7 @@ def test_distributed_spares(bench, make):
     writer = writer_of(pool)
     bps = writer.write(blocks, WritePolicy(FILE), TXG, lsize=131072)
     check(pool, bps, blocks)
-    assert writer.failed == {4: {TXG}}
+    assert missed(pool) == {4: {TXG}}
 
 
 # ---- with the real allocator -----------------------------------------------------------------------------------
