@@ -1,21 +1,25 @@
-"""Pools for everything that speaks fsspec: ``zfs://tank/data@monday/table.parquet``. Read-only.
+"""Pools for everything that speaks fsspec: ``zfs://tank/data@monday/table.parquet``.
 
 In a URL nothing marks where the dataset ends and the path in it begins: the longest prefix that is a dataset wins, so
 that child datasets lie where they would be mounted, over directories of the same name. ``DATASET@SNAPSHOT`` is taken
 for a snapshot where there is one. A volume is a file. Snapshots are not listed; name them.
 
+Pools are opened for reading only, unless ``readonly=False`` is asked for (``fsspecwrite``): then they belong to this
+file system until ``close``, which also makes everything durable; so does the end of the program.
+
 >>> fs = fsspec.filesystem("zfs", search=["images/"])                    # doctest: +SKIP
 >>> fs.ls("tank/data@monday")                                            # doctest: +SKIP
+>>> fs = fsspec.filesystem("zfs", search=["images/"], readonly=False)    # doctest: +SKIP
+>>> with fs.open("tank/data/table.csv", "w") as file: ...                # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
-
-from fsspec.spec import AbstractFileSystem
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from ..errors import (
     IsADirectoryInPoolError,
@@ -26,15 +30,16 @@ from ..errors import (
     UsageError,
 )
 from ..zvol import Zvol
+from .fsspecwrite import BUFFER, Writing
 
 if TYPE_CHECKING:
     from ..dsl.dataset import DslDataset
     from ..dsl.dir import DslDir
     from ..pool import Pool
+    from ..poolwrite import MutableVolume, WritablePool
     from ..vfs import Stat, Vfs
     from ..zpl.file import ObjectFile
 
-BUFFER = 1 << 20
 LOCAL = (None, "file", "local")
 _TYPES = {"dir": "directory", "file": "file", "symlink": "link"}
 
@@ -48,7 +53,7 @@ class Place(NamedTuple):
     inner: str
 
 
-class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class ZFSFileSystem(Writing):
     """Files in pools.
 
     Args:
@@ -57,6 +62,8 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         fo: one image, where this file system is chained onto a local one.
         txg: open pools as they were at this txg.
         threads: that share large reads.
+        readonly: nothing is ever written.
+        auto_mkdir: files that are made get the directories above them, as with object stores.
     """
 
     protocol: ClassVar[str] = "zfs"
@@ -69,6 +76,8 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         fo: str | None = None,
         txg: int | None = None,
         threads: int = 1,
+        readonly: bool = True,
+        auto_mkdir: bool = True,
         target_protocol: str | None = None,
         target_options: Mapping[str, Any] | None = None,
         **storage_options: Any,
@@ -81,9 +90,15 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._search = search
         self._keys = dict(keys or {})
         self._txg = txg
+        if not readonly and txg is not None:
+            raise UsageError("a pool is written as it is, not as it was", "leave out txg, or readonly=False")
         self._threads = threads
+        self._readonly = readonly
+        self.auto_mkdir = auto_mkdir
         self._pools: dict[str, Pool] = {}
         self._vfs: dict[int, Vfs] = {}
+        # A pool that is open for writing is closed when the program ends, whoever forgets it.
+        self._closing = weakref.finalize(self, _close, self._pools)
 
     # ---- pools and datasets ----------------------------------------------------------------------------------------
 
@@ -94,11 +109,9 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path)).strip("/")
 
     def close(self) -> None:
-        """Let go of all pools; they are opened again when needed."""
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        """Make everything durable, and let go of all pools; they are opened again when needed."""
         self._vfs.clear()
+        _close(self._pools)
 
     def pool(self, name: str) -> Pool:
         """A pool, opened when it is first asked for. Raises: NotFoundError ..."""
@@ -106,8 +119,19 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
             from ..pool import import_pool
 
             keys = {root: key for root, key in self._keys.items() if root.partition("/")[0] == name}
-            self._pools[name] = import_pool(name, self._search, txg=self._txg, keys=keys, threads=self._threads)
+            self._pools[name] = import_pool(
+                name, self._search, readonly=self._readonly, txg=self._txg, keys=keys, threads=self._threads
+            )
         return self._pools[name]
+
+    def _writable(self, path: str) -> WritablePool:
+        if self._readonly:
+            raise ReadOnlyError("pools are opened for reading only here", "give readonly=False", path=path)
+        first = self._strip_protocol(path).partition("/")[0].partition("@")[0]
+        return cast("WritablePool", self.pool(first))
+
+    def _open_pools(self) -> list[WritablePool]:
+        return [] if self._readonly else [cast("WritablePool", pool) for pool in self._pools.values()]
 
     def _locate(self, path: str) -> Place:
         """The dataset that a path leads into, and the way from its root. Raises: NotFoundError: no such pool."""
@@ -134,6 +158,8 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _files(self, dataset: DslDataset) -> Vfs:
         """The files of a dataset; kept, since opening them costs a few reads."""
+        if not self._readonly and not dataset.is_snapshot:
+            return cast("WritablePool", self.pool(dataset.name.partition("/")[0])).fs(dataset.name)
         if dataset.obj not in self._vfs:
             from ..vfs import Vfs
 
@@ -219,7 +245,7 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if dataset is None:
             raise NotFoundError(f"{path} holds no dataset")
         if dataset.head_kind == "volume":
-            size = Zvol(dataset.objset()).size
+            size = self._volume(dataset).size
             return {"name": path, "size": size, "type": "file", "dataset": dataset.name}
         return {"name": path, "size": 0, "type": "directory", "dataset": dataset.name}
 
@@ -245,9 +271,9 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         autocommit: bool = True,
         cache_options: Any = None,
         **kwargs: Any,
-    ) -> io.BufferedReader:
+    ) -> Any:
         if mode != "rb":
-            self._refuse(path)
+            return self._open_writing(path, mode, block_size)
         return io.BufferedReader(self._content(path), block_size or BUFFER)
 
     def _content(self, path: str) -> ObjectFile:
@@ -255,8 +281,14 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if place.dataset is None:
             raise IsADirectoryInPoolError("the list of pools is no file")
         if place.dataset.head_kind == "volume" and not place.inner:
-            return Zvol(place.dataset.objset()).open()
+            return self._volume(place.dataset).open()
         return self._files(place.dataset).open("/" + place.inner)
+
+    def _volume(self, dataset: DslDataset) -> Zvol:
+        if self._readonly or dataset.is_snapshot:
+            return Zvol(dataset.objset())
+        pool = cast("WritablePool", self.pool(dataset.name.partition("/")[0]))
+        return cast("MutableVolume", pool.volume(dataset.name))._zvol
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """The bytes of a file from ``start`` to before ``end``; negative ones count from its end."""
@@ -283,12 +315,10 @@ class ZFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
         except (ValueError, OverflowError, OSError):
             raise UsageError(f"a time that Python cannot tell: {info[which]} seconds", path=path) from None
 
-    # ---- what it does not do -----------------------------------------------------------------------------------------
 
-    def _refuse(self, path: object = None, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ReadOnlyError("pools are read-only here", path=path)
-
-    mkdir = makedirs = rmdir = rm = rm_file = _rm = mv = touch = cp_file = put_file = pipe_file = _refuse
+def _close(pools: dict[str, Pool]) -> None:
+    while pools:
+        pools.popitem()[1].close()
 
 
 def _dataset(directory: DslDir, snapshot: str | None = None) -> DslDataset:

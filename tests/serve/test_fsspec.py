@@ -1,4 +1,4 @@
-"""The fsspec adapter: over real pools, and fsspec's own tests for what only reads."""
+"""The fsspec adapter, reading real pools."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import hashlib
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="the extra 'fsspec' is not installed")
 
-from fsspec.implementations.local import LocalFileSystem  # noqa: E402
-from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests  # noqa: E402
-from uberblock.pool import vfs as pool_vfs  # noqa: E402
-from uberblock.pool.errors import NotFoundError, UsageError  # noqa: E402
-from uberblock.pool.serve.fsspec import Place, ZFSFileSystem  # noqa: E402
+from uberblock.pool.errors import UsageError  # noqa: E402
+from uberblock.pool.serve.fsspec import ZFSFileSystem  # noqa: E402
 
 fsspec.register_implementation("zfs", ZFSFileSystem, clobber=True)
 
@@ -172,98 +168,3 @@ def test_nothing_is_written_either(fs: Any, tmp_path: Path) -> None:
     ):
         with pytest.raises(PermissionError):
             work()
-
-
-# ---- fsspec's own tests ---------------------------------------------------------------------------
-
-
-class LocalVfs:
-    """A folder that looks like a dataset's files."""
-
-    def __init__(self, top: Path) -> None:
-        self.top = top
-
-    def _path(self, inner: str) -> Path:
-        return self.top / inner.lstrip("/")
-
-    def stat(self, inner: str, *, follow: bool = False) -> Any:
-        path = self._path(inner)
-        if not path.exists():
-            raise NotFoundError("no such file", path=inner)
-        st = path.stat()
-        return pool_vfs.Stat(
-            st.st_mode, st.st_ino, st.st_nlink, 0, 0, st.st_size, 0, st.st_mtime_ns, 0, 0, None, 0, 1, 512, 0, 0
-        )
-
-    def scandir(self, inner: str) -> Iterator[Any]:
-        for path in self._path(inner).iterdir():
-            yield SimpleNamespace(name=path.name, path=f"{inner.rstrip('/')}/{path.name}")
-
-    def open(self, inner: str) -> Any:
-        if self._path(inner).is_dir():
-            raise IsADirectoryError(inner)
-        return self._path(inner).open("rb", buffering=0)
-
-
-class OverLocal(ZFSFileSystem):
-    """The adapter with one dataset, ``tank``, whose files are those of a folder."""
-
-    cachable = False
-
-    def __init__(self, top: Path) -> None:
-        super().__init__()
-        self._local = LocalVfs(top)
-
-    def _locate(self, path: str) -> Place:
-        dataset: Any = SimpleNamespace(head_kind="filesystem", is_snapshot=True, obj=1, name="tank")
-        return Place(dataset, path.partition("/")[2])
-
-    def _files(self, dataset: Any) -> Any:
-        return self._local
-
-    # One of fsspec's tests makes its files itself.
-    def mkdir(self, path: str) -> None:
-        self._local._path(path.partition("/")[2]).mkdir()
-
-    def touch(self, path: str) -> None:
-        self._local._path(path.partition("/")[2]).touch()
-
-
-class TestGet(AbstractFixtures, AbstractGetTests):
-    """fsspec's tests of ``get``, with the files they need made beforehand."""
-
-    @pytest.fixture
-    def top(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("dataset")
-
-    @pytest.fixture
-    def fs(self, top: Path) -> ZFSFileSystem:
-        return OverLocal(top)
-
-    @pytest.fixture
-    def fs_path(self) -> str:
-        return "tank"
-
-    @pytest.fixture
-    def made(self, top: Path) -> Callable[[Any], str]:
-        def make(scenario: Any) -> str:
-            scenario(LocalFileSystem(auto_mkdir=True), lambda *parts: "/".join(map(str, parts)), str(top))
-            return "tank/source"
-
-        return make
-
-    @pytest.fixture
-    def fs_bulk_operations_scenario_0(self, made: Callable[[Any], str]) -> str:
-        return made(self._bulk_operations_scenario_0)
-
-    @pytest.fixture
-    def fs_glob_edge_cases_files(self, made: Callable[[Any], str]) -> str:
-        return made(self._glob_edge_cases_files)
-
-    @pytest.fixture
-    def fs_dir_and_file_with_same_name_prefix(self, made: Callable[[Any], str]) -> str:
-        return made(self._dir_and_file_with_same_name_prefix)
-
-    @pytest.fixture
-    def fs_10_files_with_hashed_names(self, made: Callable[[Any], str]) -> str:
-        return made(self._10_files_with_hashed_names)
