@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
 
+from .device.cachemode import cache_mode
 from .errors import ExistsError, NotFoundError, PoolError, UsageError
 from .ondisk.label import STATE_DESTROYED
 from .spa.config import Candidate
@@ -73,6 +74,7 @@ def import_pool(
     missing_ok: bool = False,
     keys: Mapping[str, Key] | None = None,
     altroot: str = "",
+    cache: str = "writeback",
     cache_bytes: int = CACHE_BYTES,
     threads: int = 1,
 ) -> Pool:
@@ -91,6 +93,8 @@ def import_pool(
         missing_ok: open it even if more is missing than redundancy makes up for; what is missing cannot be read.
         keys: encryption root -> passphrase, hex digits or raw key.
         altroot: folder under which mountpoints are shown.
+        cache: how the host caches files and disks, in QEMU's words: ``writeback``, ``none`` (direct), ``writethrough``,
+            ``directsync``, ``unsafe`` (flushes are ignored); see ``device.cachemode``.
         cache_bytes: memory for metadata.
         threads: that share large reads.
 
@@ -103,6 +107,7 @@ def import_pool(
 
     if not readonly and (txg is not None or checkpoint or missing_ok or missing_log):
         raise UsageError("a pool is opened for writing as it is, not as it was or in part", "leave out readonly=False")
+    mode = cache_mode(cache)
     candidate = _choose(name, _places(search))
     options = ImportOptions(
         txg=txg,
@@ -114,6 +119,7 @@ def import_pool(
         cache_bytes=cache_bytes,
         threads=threads,
         altroot=altroot,
+        cache=mode,
     )
     spa = load(candidate, readonly=readonly, options=options)
     pool = Pool(spa) if readonly else _writable(spa, force)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .device.cachemode import cache_mode
 from .dsl.propset import Setting
 from .dsl.proptable import Types
 from .env import Env
@@ -47,6 +48,7 @@ def create_pool(
     threads: int = 1,
     txg_seconds: float = TXG_SECONDS,
     dirty_max: int = DIRTY_MAX,
+    cache: str = "writeback",
 ) -> WritablePool:
     """Make a pool and open it for writing.
 
@@ -68,11 +70,13 @@ def create_pool(
         threads: that share large reads and writes.
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
         dirty_max: bytes waiting to be written at which a txg is written.
+        cache: of files and disks, see ``import_pool``.
 
     Raises:
         SpecError, PoolNameError: what was asked for is refused. DeviceError: a device cannot be opened or written.
     """
     check_pool_name(name)
+    mode = cache_mode(cache)
     env = env or Env.host()
     words = [layout] if isinstance(layout, str) else list(layout)
     plan = plan_pool(properties or {}, dataset_properties or {}, features or {}, compatibility, none=no_features)
@@ -103,7 +107,7 @@ def create_pool(
         device.close()
     return open_pool(
         vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max,
-        options=ImportOptions(threads=threads, keep_paths=bool(options.label_paths)),
+        options=ImportOptions(threads=threads, keep_paths=bool(options.label_paths), cache=mode),
     )  # fmt: skip
 
 
@@ -172,6 +176,7 @@ def open_pool(
     txg_seconds: float = TXG_SECONDS,
     dirty_max: int = DIRTY_MAX,
     force: bool = False,
+    cache: str = "writeback",
 ) -> WritablePool:
     """Open a pool for writing.
 
@@ -179,6 +184,7 @@ def open_pool(
         name: its name or guid; None: the only one that is found.
         search: folders, images, devices, ``Device`` objects.
         force: even if another machine has not exported it.
+        cache: of files and disks, see ``import_pool``; ``options`` in full have their own.
 
     Raises:
         NotFoundError, ExistsError; UnsupportedError: something about the pool that is not written here.
@@ -191,7 +197,7 @@ def open_pool(
         raise NotFoundError(f"no pool {name!r} there" if name is not None else "no pool there")
     if len(wanted) > 1:
         raise ExistsError("more than one pool could be meant", "open it by its guid")
-    spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads))
+    spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads, cache=cache_mode(cache)))
     try:
         return WritablePool(spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max, force=force)
     except BaseException:

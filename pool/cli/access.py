@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
+from ..device.cachemode import CACHE_MODES
 from ..errors import PoolError, UsageError
 from .output import visible
 
@@ -56,6 +57,16 @@ def add_search_options(parser: argparse.ArgumentParser, *, short: str = "-d") ->
         short, "--search", dest="search", action="append", metavar="DIR",
         help="folder, image or device to search for pools (repeatable); without it UBERBLOCK_PATH, "
         "the pools that were created or imported here, or /dev",
+    )  # fmt: skip
+    add_cache_option(parser)
+
+
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """Add --cache."""
+    parser.add_argument(
+        "--cache", default="writeback", choices=CACHE_MODES, metavar="MODE",
+        help="how the host caches the pool's files and disks, in QEMU's words: writeback (default), none (direct I/O), "
+        "writethrough, directsync, unsafe (flushes are ignored: a power cut may cost the pool)",
     )  # fmt: skip
 
 
@@ -213,6 +224,7 @@ def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Po
         missing_log=args.missing_log,
         missing_ok=args.missing_ok,
         keys=parse_keys(args.keys),
+        cache=args.cache,
     )
 
 
@@ -233,7 +245,9 @@ def open_writable(
     if whole and pool != name:
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
     _check_places(args)
-    return cast("WritablePool", import_pool(pool, search=search_path(args.search, pool), readonly=False, force=force))
+    places = search_path(args.search, pool)
+    found = import_pool(pool, search=places, readonly=False, force=force, cache=args.cache)
+    return cast("WritablePool", found)
 
 
 @contextmanager
@@ -261,11 +275,11 @@ def _check_places(args: argparse.Namespace) -> None:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """A command as the pool's history has it: without where the pool was searched."""
+    """A command as the pool's history has it: without where the pool was searched, and how it was cached."""
     kept, skip = [], False
     for word in words:
-        if skip or word in ("-d", "--search"):
+        if skip or word in ("-d", "--search", "--cache"):
             skip = not skip
-        elif not word.startswith(("--search=",)):
+        elif not word.startswith(("--search=", "--cache=")):
             kept.append(word)
     return shlex.join(kept)

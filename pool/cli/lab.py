@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..device.cachemode import CACHE_MODES
 from ..errors import UsageError
 from ..lab.crash import CrashState, Plan, enumerate_states, parse, sample
 from ..lab.explore import Explorer, Report, explore
@@ -59,7 +60,7 @@ def _parser() -> Parser:
     parser.add_argument("--txgs", type=int, default=6, help="txgs of a run (default 6)")
     parser.add_argument("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
     parser.add_argument("--sector", type=int, default=512, help="bytes that are written whole or not (default 512)")
-    parser.add_argument("--cache", default="writeback", help="of the disks: writeback, writethrough, unsafe")
+    parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="of the disks")
     parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
-from .access import add_search_options, attempt, command_line, open_writable, search_path
+from .access import add_cache_option, add_search_options, attempt, command_line, open_writable, search_path
 from .known import forget, known_guid, known_names, remember
 from .main import Parser
 from .output import visible
@@ -52,6 +52,7 @@ def create(argv: Sequence[str]) -> int:
     parser.add_argument("-O", dest="fs", action="append", metavar="PROPERTY=VALUE", help="of its file system")
     parser.add_argument("-m", dest="mountpoint", metavar="PATH", help="the same as -O mountpoint=PATH")
     parser.add_argument("--size", metavar="SIZE", help="make files that do not exist, of this size (1G)")
+    add_cache_option(parser)
     parser.add_argument("pool", metavar="POOL")
     parser.add_argument("vdevs", nargs="+", metavar="VDEV")
     args = parser.parse_args(argv)
@@ -77,7 +78,7 @@ def create(argv: Sequence[str]) -> int:
             return 0
         with create_pool(
             args.pool, args.vdevs, size=size, force=args.force, properties=options, dataset_properties=fs,
-            no_features=args.none, command=command_line(["uberblock", "zpool", "create", *argv]),
+            no_features=args.none, command=command_line(["uberblock", "zpool", "create", *argv]), cache=args.cache,
         ) as pool:  # fmt: skip
             remember(pool, cache)
     except SpecError as error:

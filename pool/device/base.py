@@ -44,6 +44,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DeviceError, ReadOnlyError
+from .cachemode import CacheMode
 
 Statuses = NDArray[np.int32]
 Buffer = bytes | bytearray | memoryview | NDArray[Any]
@@ -75,6 +76,7 @@ class Device(ABC):
     name: str  # what messages call it: a path, a label
     size: int  # bytes
     readonly: bool
+    cache: CacheMode = "writeback"
 
     @abstractmethod
     def readv(self, offsets: ArrayLike, lengths: ArrayLike, out: Buffer, dest: ArrayLike) -> Statuses:

@@ -5,6 +5,9 @@ writer, or a writer beside readers, is refused; a block device is opened for wri
 which the kernel refuses while it is mounted or in use. A file system without locks can be read from all the
 same (``locked`` is False then).
 
+When written bytes are durable is the cache mode's matter (``cachemode.py``); those past the page cache are in
+``direct.py``.
+
 Sources of the numbers of ioctls: Linux, falloc.h (FS_IOC_UNRESVSP64) and fs.h (BLKDISCARD, BLKSSZGET, BLKPBSZGET).
 """
 
@@ -21,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DeviceBusyError, DeviceError, UnsupportedError
 from .base import Batch, Buffer, Device, Statuses, check_length, check_writable, device_error
+from .cachemode import CACHE_MODES, SYNCHRONOUS, CacheMode
 
 FS_IOC_UNRESVSP64 = 0x4030582B
 BLKDISCARD = 0x1277
@@ -40,21 +44,27 @@ class FileDevice(Device):
     Args:
         path: what to open; symbolic links are followed.
         readonly: never write. Such a descriptor cannot even be asked to.
+        cache: ``writeback``, ``writethrough`` or ``unsafe``; ``open_device`` knows all.
 
     Raises:
         DeviceBusyError: it is open elsewhere in a way that excludes this use.
         DeviceError: it cannot be opened, or is neither a file nor a block device; ``errno`` tells.
     """
 
-    def __init__(self, path: str | os.PathLike[str], readonly: bool = True) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], readonly: bool = True, cache: CacheMode = "writeback"
+    ) -> None:
+        if cache not in CACHE_MODES:
+            raise ValueError(f"no cache mode {cache!r}")
         self.path = Path(path)
         self.name = str(self.path)
         self.readonly = readonly
         self.locked = False
+        self.cache = cache
         self.block = False  # a block device
+        self._discarded = False  # since the last flush
         self._fd = -1
-        # Without O_NONBLOCK, opening a named pipe would wait for its other end.
-        flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        flags = self._open_flags()
         try:
             if not readonly and stat.S_ISBLK(self.path.stat().st_mode):
                 flags |= os.O_EXCL
@@ -71,6 +81,14 @@ class FileDevice(Device):
             if code == errno.EBUSY:
                 raise self._busy() from error
             raise device_error(code, "cannot open the device", device=self.name) from error
+
+    def _open_flags(self) -> int:
+        # Without O_NONBLOCK, opening a named pipe would wait for its other end.
+        access = os.O_RDONLY if self.readonly else os.O_RDWR
+        return access | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | self._sync_flag()
+
+    def _sync_flag(self) -> int:
+        return os.O_DSYNC if self.cache in SYNCHRONOUS else 0
 
     def _check_kind(self) -> bool:
         mode = os.fstat(self._fd).st_mode
@@ -130,10 +148,13 @@ class FileDevice(Device):
 
     def flush(self) -> None:
         fd = self._descriptor()
-        if self.readonly:
+        if self.readonly or self.cache == "unsafe":
+            return
+        if self.cache in SYNCHRONOUS and not self._discarded:
             return
         try:
             os.fdatasync(fd)
+            self._discarded = False
         except OSError as error:
             raise device_error(error.errno or errno.EIO, "cannot flush", device=self.name) from error
 
@@ -142,6 +163,7 @@ class FileDevice(Device):
         fd = self._descriptor()
         if check_length(self, offset, length) == 0:
             return
+        self._discarded = True
         try:
             if self.block:
                 fcntl.ioctl(fd, BLKDISCARD, struct.pack("@QQ", offset, length))

@@ -17,6 +17,7 @@ class SliceDevice(Device):
         self.size = max(0, min(length, base.size - start))
         self.name = base.name if name is None else name
         self.readonly = base.readonly
+        self.cache = base.cache
 
     def readv(self, offsets: ArrayLike, lengths: ArrayLike, out: Buffer, dest: ArrayLike) -> Statuses:
         batch = Batch(self, offsets, lengths, out, dest, writable=True)

@@ -6,9 +6,10 @@ A layout is written as ``zpool create`` would be told it, with a dot for each di
 from __future__ import annotations
 
 from ..device.base import Device
+from ..device.cachemode import CacheMode
 from ..errors import UsageError
 from .journal import SECTOR, Journal
-from .simdisk import CacheMode, SimDisk
+from .simdisk import SimDisk
 
 DISK_SIZE = 64 << 20  # the smallest that OpenZFS takes
 LAYOUTS = {

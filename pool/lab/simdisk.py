@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Literal
 
 from numpy.typing import ArrayLike
 
 from ..device.base import Batch, Buffer, Device, Statuses, check_length, check_writable, device_error
+from ..device.cachemode import CACHE_MODES, SYNCHRONOUS, CacheMode
 from .journal import SECTOR, Journal
 from .pages import Pages
-
-#: What a flush does: "writeback" makes durable what was written; "writethrough": every write is durable when it
-#: returns; "unsafe": flushes are answered and nothing is done.
-CacheMode = Literal["writeback", "writethrough", "unsafe"]
 
 #: Told of every range that is read: offset, length.
 Watcher = Callable[[int, int], None]
@@ -36,7 +32,8 @@ class SimDisk(Device):
         name: what messages call it.
         journal: where everything is noted.
         sector: bytes that a power cut leaves whole.
-        cache: what writes and flushes mean, see ``CacheMode``.
+        cache: what writes and flushes mean, see ``cachemode``: in ``writethrough`` and ``directsync`` every write
+            is durable when it returns, in ``unsafe`` flushes are answered and nothing is done.
         readonly: refuse writes.
 
     Attributes:
@@ -55,7 +52,7 @@ class SimDisk(Device):
         cache: CacheMode = "writeback",
         readonly: bool = False,
     ) -> None:
-        if cache not in ("writeback", "writethrough", "unsafe"):
+        if cache not in CACHE_MODES:
             raise ValueError(f"no cache mode {cache!r}")
         if sector < SECTOR or sector & (sector - 1):
             raise ValueError(f"a sector of {sector} bytes")
@@ -91,7 +88,7 @@ class SimDisk(Device):
                 if self._noted:
                     self.journal.write(self.number, offset, payload)
                 self.content.write(offset, payload)
-        if self.cache == "writethrough" and batch.rows:
+        if self.cache in SYNCHRONOUS and batch.rows:
             self._barrier()
         return batch.status
 
@@ -123,7 +120,7 @@ class SimDisk(Device):
             if self._noted:
                 self.journal.discard(self.number, offset, length)
             self.content.zero(offset, length)
-        if self.cache == "writethrough":
+        if self.cache in SYNCHRONOUS:
             self._barrier()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from ..device.cachemode import CacheMode
 from ..env import Env
 from ..poolcreate import create_pool, open_pool
 from ..poolwrite import WritablePool
@@ -19,7 +20,7 @@ from .crash import CrashState, States
 from .journal import SECTOR, Journal
 from .layouts import DISK_SIZE, make_disks
 from .model import History, ModelFs
-from .simdisk import CacheMode, SimDisk
+from .simdisk import SimDisk
 from .steps import Workload
 
 POOL = "lab"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..device.base import Device
+from ..device.cachemode import CacheMode
 from ..dmu.objset import Objset
 from ..errors import (
     CorruptError,
@@ -66,6 +67,7 @@ class ImportOptions:
     threads: int = 1
     altroot: str = ""
     keep_paths: bool = False
+    cache: CacheMode = "writeback"
 
 
 def load(candidate: Candidate, *, readonly: bool = True, options: ImportOptions | None = None) -> Spa:
@@ -111,7 +113,7 @@ class _Import:
         self.notes += self.candidate.notes
         for member in self.candidate.best():
             try:
-                device = member.source.open(self.readonly)
+                device = member.source.open(self.readonly, self.options.cache)
             except DeviceBusyError as error:
                 raise DeviceBusyError(
                     f"the pool {self.candidate.name!r} is open for writing elsewhere",
@@ -125,6 +127,8 @@ class _Import:
             self.devices[member.guid] = device
             if member.source.device is None:
                 self.owned.append(device)
+        if self.options.cache == "unsafe" and not self.readonly:
+            self.notes.append("cache mode unsafe: flushes are ignored, and a power cut may cost the whole pool")
         members = list(self.members.values())
         fetched = in_parallel(lambda member: fetch(member.size, self.devices[member.guid]), members)
         for member, rings in zip(members, fetched):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..device.base import Device
+from ..device.cachemode import CacheMode
 from ..device.open import open_device
 from ..device.slice import SliceDevice
 from ..errors import CorruptError
@@ -32,13 +33,13 @@ class Source:
     start: int = 0
     length: int | None = None  # None: all of it
 
-    def open(self, readonly: bool = True) -> Device:
-        """Open it.
+    def open(self, readonly: bool = True, cache: CacheMode = "writeback") -> Device:
+        """Open it; a device that was handed in is taken as it is.
 
         Raises:
             DeviceError: it cannot be opened, or is in use (DeviceBusyError).
         """
-        base = self.device if self.device is not None else open_device(self.path or self.name, readonly)
+        base = self.device if self.device is not None else open_device(self.path or self.name, readonly, cache)
         if self.length is None:
             return base
         return SliceDevice(base, self.start, self.length, self.name)

@@ -238,6 +238,8 @@ def _row(vdev: Vdev, name: str, depth: int, section: str) -> Row:
     path = ""
     if isinstance(vdev, LeafVdev):
         path = vdev.device.name if vdev.device is not None else vdev.path
+        if vdev.device is not None and vdev.device.cache == "unsafe" and not vdev.device.readonly:
+            note = note or "unsafe: flushes are ignored"
     return Row(name, vdev.state_text, *counters, note, depth, section, vdev.guid, vdev.type, path)
 
 
