@@ -7,7 +7,7 @@ on ``sync``, or when the pool is closed. A crash loses what was not durable, and
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,7 +85,12 @@ class WritablePool(Pool):
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
         dirty_max: bytes waiting to be written at which the txg is written.
         force: even if another machine has not exported the pool.
+
+    Attributes:
+        tell: called with each note, such as on a device that failed, when it is made.
     """
+
+    tell: Callable[[str], object] | None = None
 
     def __init__(
         self, spa: Spa, env: Env, *, txg_seconds: float = TXG_SECONDS, dirty_max: int = DIRTY_MAX, force: bool = False
@@ -95,6 +100,7 @@ class WritablePool(Pool):
         self.dirty_max = dirty_max
         self.engine: Engine = open_for_writing(spa, env, force=force)
         self._told: dict[int, VdevState] = {}
+        self._note_absent()
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()
@@ -115,7 +121,7 @@ class WritablePool(Pool):
                         self.sync()
                     except PoolError as error:
                         # Nobody waits for this txg; whoever changes something next is told that the pool is suspended.
-                        self.spa.notes.append(str(error))
+                        self._note(str(error))
                         return
 
     @property
@@ -130,12 +136,26 @@ class WritablePool(Pool):
             UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
         """
         txg = self.engine.sync()
-        self._tell_failures()
+        self._note_failures()
         self.spa.unwritten.clear()
         self.spa.refresh(self.engine.uberblock)
         return txg
 
-    def _tell_failures(self) -> None:
+    def _note(self, text: str) -> None:
+        self.spa.notes.append(text)
+        if self.tell is not None:
+            self.tell(text)
+
+    def _note_absent(self) -> None:
+        """Devices that were not there, or lack something, when the pool was opened."""
+        absent = [f"{leaf.path} {leaf.state_text}" for leaf in self.tree.leaves if not leaf.readable]
+        if absent:
+            self._note(f"the pool is {self.health}: {', '.join(absent)}; what a device misses is noted for a resilver")
+        for leaf in self.tree.leaves:
+            if leaf.readable and leaf.dtl:
+                self._note(f"{leaf.path} lacks data that others have: the pool needs a resilver, which OpenZFS makes")
+
+    def _note_failures(self) -> None:
         """Devices that failed while redundancy bore it, and what became of them."""
         for leaf in self.tree.leaves:
             if leaf.write_errors and leaf.state is not self._told.get(leaf.guid):
@@ -144,7 +164,7 @@ class WritablePool(Pool):
                     what = "it is used on, but lacks data that others have"
                 else:
                     what = f"it is {leaf.state_text} and no longer used"
-                self.spa.notes.append(f"writes to {leaf.path} failed: {what}; the pool needs a resilver")
+                self._note(f"writes to {leaf.path} failed: {what}; the pool needs a resilver")
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:
@@ -440,6 +460,7 @@ class WritablePool(Pool):
         try:
             if not self.engine.tx.broken:
                 self.engine.export(state)
+            self._note_failures()
         finally:
             self.engine.writer.close()
             super().close()

@@ -246,8 +246,16 @@ def open_writable(
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
     _check_places(args)
     places = search_path(args.search, pool)
-    found = import_pool(pool, search=places, readonly=False, force=force, cache=args.cache)
-    return cast("WritablePool", found)
+    opened = import_pool(pool, search=places, readonly=False, force=force, cache=args.cache)
+    writable = cast("WritablePool", opened)
+    for note in writable.notes:
+        _say(note)
+    writable.tell = _say
+    return writable
+
+
+def _say(note: str) -> None:
+    print(f"uberblock: {visible(note)}", file=sys.stderr)
 
 
 @contextmanager

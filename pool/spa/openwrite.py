@@ -30,6 +30,7 @@ from . import mos as metadata
 from .engine import Engine
 from .metaslabs import holds_data
 from .poolconfig import facts_of, follow_state
+from .scanwrite import restart_scan
 from .space import allocation_class, dsize_of
 from .spacemapstore import SpaceMapStore
 
@@ -182,8 +183,10 @@ def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
 
 
 def _clean_up(spa: Spa, engine: Engine) -> None:
-    """In the first txg: what the pool's last writer left to be freed, and what waits in log space maps."""
+    """In the first txg: what the pool's last writer left to be freed, what waits in log space maps, a running scan."""
     engine.maps.fold_logs()
+    if restart_scan(engine):
+        spa.notes.append("a scrub or resilver was under way: it begins anew when OpenZFS has the pool")
     number = spa.directory.number(DEFERRED, 0)
     if not number:
         return

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..dsl.nicenum import nicenum
 from ..ondisk.features import FEATURES
+from ..vdev import config as conf
 from ..vdev.leaf import LeafVdev
 from ..vdev.state import VdevAux, VdevState
 from ..vdev.vdev import Vdev
@@ -240,6 +241,8 @@ def _row(vdev: Vdev, name: str, depth: int, section: str) -> Row:
         path = vdev.device.name if vdev.device is not None else vdev.path
         if vdev.device is not None and vdev.device.cache == "unsafe" and not vdev.device.readonly:
             note = note or "unsafe: flushes are ignored"
+        if vdev.device is None and conf.flag(vdev.config, "not_present"):
+            note = f"was {vdev.path}"
     return Row(name, vdev.state_text, *counters, note, depth, section, vdev.guid, vdev.type, path)
 
 
@@ -443,6 +446,14 @@ _CONDITIONS: tuple[tuple[_Test, Condition], ...] = (
             "removed device",
             "A device was taken out; the redundancy left keeps the pool working.",
             "Put it back and bring it online, or replace it.",
+        ),
+    ),
+    (
+        lambda s: any(leaf.readable and leaf.dtl for leaf in s.leaves),
+        Condition(
+            "resilver needed",
+            "A device lacks data that was written while it was away or failed; the redundancy left makes up for it.",
+            "Import the pool with OpenZFS, which resilvers the device.",
         ),
     ),
     (
