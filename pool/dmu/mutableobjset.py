@@ -15,6 +15,7 @@ Source: OpenZFS, dmu_object.c, dmu_objset.c.
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -447,20 +448,22 @@ class MutableObjset(Objset):
     def _put_dnodes(self) -> None:
         """Changed dnodes into their dnode blocks."""
         self._cache.clear()
-        for number, dn in list(self.changed.items()):
+        blocks: dict[int, list[MutableDnode]] = defaultdict(list)
+        for number, dn in self.changed.items():
             if number <= 0:
                 continue
-            blkid, index = divmod(number, SLOTS_PER_BLOCK)
-            slots = dn.extra_slots + 1
             if dn.gone:
                 self._live.pop(number, None)
-                self._freed_slots.append((number, slots))
+                self._freed_slots.append((number, dn.extra_slots + 1))
                 if dn.fresh:
                     continue
-            block = self.meta.dirty_block(blkid)
-            at = index * SLOT_SIZE
-            image = bytes(slots * SLOT_SIZE) if dn.gone else ondisk_dnode.encode(dn.phys)
-            block[at : at + slots * SLOT_SIZE] = np.frombuffer(image, dtype=np.uint8)
+            blocks[number // SLOTS_PER_BLOCK].append(dn)
+        for blkid, some in blocks.items():
+            block = memoryview(self.meta.dirty_block(blkid)).cast("B")
+            for dn in some:
+                at = dn.number % SLOTS_PER_BLOCK * SLOT_SIZE
+                image = bytes((dn.extra_slots + 1) * SLOT_SIZE) if dn.gone else ondisk_dnode.encode(dn.phys)
+                block[at : at + len(image)] = image
 
     def _put_objset(self, txg: int, rewrite: bool) -> BpArray:
         self.phys.metadnode = self.meta.phys

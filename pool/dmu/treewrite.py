@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BLKPTR, BpArray
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.dnode import BLKPTR_SHIFT, FLAG_SPILL_BLKPTR, FLAG_USED_BYTES, SLOT_SIZE, DnodePhys
+from ..ondisk.dnode import BLKPTR_SHIFT, EXTRA_SLOTS_AT, FLAG_SPILL_BLKPTR, FLAG_USED_BYTES, SLOT_SIZE, DnodePhys
 from .blocktree import BlockTree
+from .treesmall import is_small, write_small
 
 if TYPE_CHECKING:
     from ..zio.writer import WritePolicy, ZioWriter
@@ -136,7 +137,14 @@ class TreeWriter:
         Raises:
             NoSpaceError, DeviceError: the txg cannot be written.
         """
-        works = [self._begin(dn) for dn in dnodes]
+        works = []
+        small = []
+        for dn in dnodes:
+            if fill is None and is_small(dn):
+                small.append(dn)
+            else:
+                works.append(self._begin(dn))
+        write_small(self.owner, self.writer, self.txg, small)
         self._data(works, fill)
         top = max((work.levels for work in works), default=0)
         for level in range(1, top):
@@ -163,7 +171,9 @@ class TreeWriter:
             if not written and not placed and not len(holes):
                 continue
             ids = np.array(sorted(written), dtype=np.int64)
-            every = np.union1d(np.union1d(ids, sorted(placed)).astype(np.int64), holes)
+            every = ids
+            if placed or len(holes):
+                every = np.union1d(np.union1d(ids, sorted(placed)).astype(np.int64), holes)
             level = work.changed = _Level(every, np.zeros(len(every), dtype=BLKPTR))
             if len(holes):
                 self._make_holes(work, holes)
@@ -413,11 +423,13 @@ def hole_prop(lsize: Any, kind: Any, level: Any) -> Any:
 def dnodes_in(block: Any) -> int:
     """Allocated dnodes in a dnode block: its fill."""
     kinds = np.frombuffer(block, dtype=np.uint8).reshape(-1, SLOT_SIZE)
+    if not kinds[:, EXTRA_SLOTS_AT].any():
+        return int(np.count_nonzero(kinds[:, 0]))
     count, at = 0, 0
     while at < len(kinds):
         if kinds[at, 0] != ObjectType.NONE:
             count += 1
-            at += int(kinds[at, 12])
+            at += int(kinds[at, EXTRA_SLOTS_AT])
         at += 1
     return count
 

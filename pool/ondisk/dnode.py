@@ -68,7 +68,8 @@ assert DNODE.itemsize == SLOT_SIZE
 assert DNODE.fields is not None and DNODE.fields["blkptr"][1] == FIXED_SIZE
 
 _FIXED = struct.Struct("<8B2HB3x2Q32x")  # the same, for one dnode at a time
-assert _FIXED.size == FIXED_SIZE
+_FIXED_BIG = struct.Struct(_FIXED.format.replace("<", ">"))
+assert _FIXED.size == _FIXED_BIG.size == FIXED_SIZE
 EXTRA_SLOTS_AT = 12
 assert DNODE.fields["extra_slots"][1] == EXTRA_SLOTS_AT
 
@@ -321,17 +322,12 @@ def encode(dn: DnodePhys) -> bytes:
     """All slots of one dnode in the byte order ``dn.order``."""
     raw = bytearray(dn.size)
     order = dn.order
-    head = np.zeros(1, dtype=DNODE)
-    for name in ("type", "indblkshift", "nlevels", "bonustype", "checksum", "compress", "flags"):
-        head[name] = getattr(dn, name)
-    head["nblkptr"] = len(dn.blkptr)
-    head["datablkszsec"] = dn.datablksz >> 9
-    head["bonuslen"] = len(dn.bonus)
-    head["extra_slots"] = dn.extra_slots
-    head["maxblkid"] = dn.maxblkid
-    head["used"] = dn.used
-    swapped = head.astype(DNODE.newbyteorder(">")) if order == ">" else head
-    raw[:FIXED_SIZE] = swapped.tobytes()[:FIXED_SIZE]
+    fixed = _FIXED if order == "<" else _FIXED_BIG
+    fixed.pack_into(
+        raw, 0,
+        dn.type, dn.indblkshift, dn.nlevels, len(dn.blkptr), dn.bonustype, dn.checksum, dn.compress, dn.flags,
+        dn.datablksz >> 9, len(dn.bonus), dn.extra_slots, dn.maxblkid, dn.used,
+    )  # fmt: skip
     if len(dn.bonus) > dn.bonus_capacity:
         raise ValueError(f"{len(dn.bonus)} bytes of bonus in a dnode that has room for {dn.bonus_capacity}")
     at = FIXED_SIZE

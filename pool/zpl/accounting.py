@@ -29,6 +29,8 @@ from .create import FLAG_PROJECTQUOTA, FLAG_USERACCOUNTING, FLAG_USEROBJACCOUNTI
 #: Where the attributes that count stand behind the header. Source: zfs_sa.h (``SA_*_OFFSET``).
 UID_AT, FLAGS_AT, PROJID_AT = 24, 48, 128
 OBJECTS = "obj-"
+#: User, group and project.
+Owners = tuple[int, int, int]
 
 
 class Accounting:
@@ -57,30 +59,31 @@ class Accounting:
             return
         count_objects = bool(self._enabled & FLAG_USEROBJACCOUNTING)
         mark = FLAG_USERUSED_ACCOUNTED | (FLAG_USEROBJUSED_ACCOUNTED if count_objects else 0)
-        tables: dict[int, defaultdict[str, int]] = {n: defaultdict(int) for n in (USERUSED, GROUPUSED, PROJECTUSED)}
+        space: defaultdict[Owners, int] = defaultdict(int)
+        number: defaultdict[Owners, int] = defaultdict(int)
         for dn in objects:
             before = self._before.get(dn.number)
             if before is not None and before.flags & FLAG_USERUSED_ACCOUNTED:
-                counted = bool(before.flags & FLAG_USEROBJUSED_ACCOUNTED)
-                self._charge(tables, before, -1, objects=counted)
+                owners = owners_of(before)
+                if owners is not None:
+                    space[owners] -= SLOT_SIZE + before.used_bytes
+                    number[owners] -= bool(before.flags & FLAG_USEROBJUSED_ACCOUNTED)
             if not dn.gone:
                 dn.phys.flags |= mark
                 dn.flags |= mark
-                self._charge(tables, dn.phys, +1, objects=count_objects)
+                owners = owners_of(dn.phys)
+                if owners is not None:
+                    space[owners] += SLOT_SIZE + dn.phys.used_bytes
+                    number[owners] += count_objects
         self._before = {}
-        for number, changes in tables.items():
-            if number != PROJECTUSED or self._enabled & FLAG_PROJECTQUOTA:
-                self._apply(number, changes)
-
-    def _charge(self, tables: dict[int, defaultdict[str, int]], phys: DnodePhys, sign: int, *, objects: bool) -> None:
-        owners = owners_of(phys)
-        if owners is None:
-            return
-        used = sign * (SLOT_SIZE + phys.used_bytes)
-        for number, owner in zip((USERUSED, GROUPUSED, PROJECTUSED), owners):
-            tables[number][f"{owner:x}"] += used
-            if objects:
-                tables[number][f"{OBJECTS}{owner:x}"] += sign
+        for index, table in enumerate((USERUSED, GROUPUSED, PROJECTUSED)):
+            if table == PROJECTUSED and not self._enabled & FLAG_PROJECTQUOTA:
+                continue
+            changes: defaultdict[str, int] = defaultdict(int)
+            for owners, used in space.items():
+                changes[f"{owners[index]:x}"] += used
+                changes[f"{OBJECTS}{owners[index]:x}"] += number[owners]
+            self._apply(table, changes)
 
     def _apply(self, number: int, changes: dict[str, int]) -> None:
         changes = {key: change for key, change in changes.items() if change}
@@ -94,7 +97,7 @@ class Accounting:
             zap.increment(key, change)
 
 
-def owners_of(phys: DnodePhys) -> tuple[int, int, int] | None:
+def owners_of(phys: DnodePhys) -> Owners | None:
     """User, group and project that an object is charged to; None: nobody."""
     if phys.bonustype != ObjectType.SA or len(phys.bonus) < 8:
         return None

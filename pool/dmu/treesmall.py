@@ -1,0 +1,80 @@
+"""Writing new objects of one block: no old pointers, no levels, so arrays do for all of them at once.
+
+A tree of small files is mostly such objects. What ``treewrite`` does for any object comes out the same here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ondisk import blkptr
+from ..ondisk.blkptr import BLKPTR
+from ..ondisk.dnode import FLAG_USED_BYTES, DnodePhys
+from .blocktree import BlockTree
+
+if TYPE_CHECKING:
+    from ..zio.writer import ZioWriter
+    from .mutable import MutableDnode
+    from .treewrite import TreeOwner
+
+
+def is_small(dn: MutableDnode) -> bool:
+    """A new object of at most one block, and with nothing beside it."""
+    changes = dn.changes
+    return (
+        dn.fresh
+        and not dn.gone
+        and not dn.maxblkid
+        and dn.phys.nlevels == 1
+        and changes is not None
+        and not changes.placed
+        and not changes.spill_changed
+    )
+
+
+def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[MutableDnode]) -> None:
+    """Write objects that ``is_small`` and publish their dnodes.
+
+    Args:
+        owner: the object set. writer: where blocks go. txg: that is being written.
+
+    Raises:
+        NoSpaceError, DeviceError: the txg cannot be written.
+    """
+    groups: dict[tuple[int, ...], list[MutableDnode]] = defaultdict(list)
+    for dn in dnodes:
+        assert dn.changes is not None
+        key = (dn.datablksz, dn.type, dn.checksum, dn.compress, dn.nblkptr, len(dn.changes.blocks))
+        groups[key].append(dn)
+    for (size, kind, checksum, compress, nblkptr, blocks), group in groups.items():
+        pointers = np.zeros((len(group), nblkptr), dtype=BLKPTR)
+        used = [0] * len(group)
+        if blocks:
+            policy = owner.policy(kind, 0, checksum=checksum, compress=compress, size=size)
+            data: list[Any] = [dn.changes.blocks[0] for dn in group if dn.changes is not None]
+            new = writer.write(data, policy, txg, lsize=size, fill=1)
+            holes = blkptr.is_hole(new)
+            if holes.any():
+                new[holes] = np.zeros(1, dtype=BLKPTR)[0]  # a hole over what was never written is nothing at all
+            owner.born(new[~holes])
+            used = owner.dsize(new).tolist()
+            pointers[:, 0] = new
+        for dn, row, charged in zip(group, pointers, used):
+            phys = DnodePhys(
+                type=kind,
+                bonustype=dn.bonustype,
+                indblkshift=dn.indblkshift,
+                checksum=checksum,
+                compress=compress,
+                flags=dn.flags | FLAG_USED_BYTES,
+                datablksz=size,
+                extra_slots=dn.extra_slots,
+                used=charged,
+                bonus=dn.bonus,
+                blkptr=row,
+            )
+            dn.publish(phys, BlockTree(dn.objset, dn.number, phys))
