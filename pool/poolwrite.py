@@ -392,7 +392,7 @@ class WritablePool(Pool):
         datasets.destroy_dataset(self.engine, dsl)
         self._filesystems.pop(dsl.obj, None)
         self._changed()
-        with self.transaction():
+        with self.engine.tx.giving_back():
             log_internal(self.engine, "destroy", "", dsl.name, dsl.obj)
 
     # --- properties and history -----------------------------------------------------------------------------------

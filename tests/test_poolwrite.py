@@ -203,6 +203,30 @@ def test_names(tmp_path: Path) -> None:
         assert reader.fs("tank").read_bytes("/b") == b"1"
 
 
+def test_numbers_are_used_again(tmp_path: Path) -> None:
+    """What is kept of a directory is not taken for another one's that has its number now."""
+    pool = make(tmp_path, dataset_properties={"xattr": "dir"})
+    fs = pool.fs()
+    with pytest.raises(KeyError), pool.transaction():
+        fs.mkdir("/given up")
+        fs.write_bytes("/given up/x", b"x")
+        raise KeyError
+    fs.mkdir("/a")
+    assert not fs.exists("/a/x")
+    for number in range(40):
+        fs.write_bytes(f"/a/{number}", b"x")
+        fs.setxattr(f"/a/{number}", "user.a", b"v")
+    pool.sync()
+    for number in range(40):
+        fs.unlink(f"/a/{number}")
+    pool.sync()
+    for number in range(120):
+        fs.mkdir(f"/b{number}")
+        assert not fs.exists(f"/b{number}/x")
+        fs.write_bytes(f"/b{number}/x", b"y")
+    pool.close()
+
+
 def test_attributes(tmp_path: Path) -> None:
     pool = make(tmp_path)
     fs = pool.fs()

@@ -1,7 +1,8 @@
-"""``uberblock lab``: what power cuts do to a pool, explored on simulated disks.
+"""``uberblock lab``: what power cuts do to a pool, explored on simulated disks; long runs of random changes.
 
 uberblock lab crash --seed 7 --states 10000          record runs, build crash states, check each
 uberblock lab crash --seed 7 --state "@512 lose 509"  look at one state again; --save DIR keeps it for zdb
+uberblock lab churn --seed 7 --steps 100000          change pools on image files, judge them every so often
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ from ..lab.workload import Run, RunOptions, record
 from .main import Parser
 from .progress import progress
 
+WORDS = """\
+usage: uberblock lab crash|churn ...
+
+  crash   explore the crash states of pools on simulated disks
+  churn   change a pool at random for a long time, and judge it every so often
+
+'uberblock lab crash --help' and 'uberblock lab churn --help' tell more."""
 EPILOG = """\
 A run makes a pool on simulated disks, changes it for some txgs, and exports it; everything follows from the seed. Its
 crash states are what a power cut may leave: any subset of the writes that no flush had made durable, whole or torn.
@@ -39,8 +47,12 @@ examples:
 def run(name: str, argv: Sequence[str]) -> int:
     """Run ``lab`` with the words after it."""
     if not argv or argv[0] in ("-h", "--help"):
-        _parser().print_help()
+        print(WORDS)
         return 0 if argv else 2
+    if argv[0] == "churn":
+        from .labchurn import run as churn
+
+        return churn(argv[1:])
     if argv[0] != "crash":
         raise UsageError(f"lab: there is nothing called {argv[0]!r}", "'uberblock lab --help' tells more")
     args = _parser().parse_args(argv[1:])

@@ -70,6 +70,19 @@ class DeadlistWriter:
             # Others refer to the shared empty list, too.
             made = create_bpobj(self._mos)
             self._zap.update(name, made.number)
-            self._features.add(EMPTY_BPOBJ, -1)
+            leave_empty(self._mos, self._features)
             return made
         return MutableBpobj(self._mos, number)
+
+
+def leave_empty(mos: MutableObjset, features: FeatureCounts) -> None:
+    """One user less of the shared empty list; with its last one it goes.
+
+    Source: OpenZFS, bpobj.c (``bpobj_decr_empty``).
+    """
+    features.add(EMPTY_BPOBJ, -1)
+    if not features.count(EMPTY_BPOBJ):
+        directory = MutableZap(mos.dnode(OBJECT_DIRECTORY))
+        number = directory.get_int(EMPTY_BPOBJ)
+        directory.remove(EMPTY_BPOBJ)
+        mos.free(number)

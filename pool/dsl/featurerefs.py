@@ -39,6 +39,10 @@ class FeatureCounts:
         """The feature may be used."""
         return BY_NAME[name].guid in self.counts
 
+    def count(self, name: str) -> int:
+        """How often the feature is used."""
+        return self.counts.get(BY_NAME[name].guid, 0)
+
     def active(self) -> list[str]:
         """Guids of the features in use."""
         return [guid for guid, count in self.counts.items() if count]

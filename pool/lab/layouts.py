@@ -20,7 +20,7 @@ LAYOUTS = {
     "raidz1": "raidz1 . . .",
     "raidz2": "raidz2 . . . .",
     "raidz3": "raidz3 . . . . .",
-    "draid1": "draid1:2d:4c:1s . . . .",
+    "draid1": "draid1:3d:5c:1s . . . . .",
     "log": ". log .",
     "mirrored-log": "mirror . . log mirror . .",
     "special": ". special .",

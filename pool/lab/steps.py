@@ -7,8 +7,8 @@ and then a dataset comes or goes. What is done follows from the chance that is h
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..poolwrite import WritablePool
 from ..vfswrite import MutableVfs
@@ -22,12 +22,15 @@ class Scale:
     Attributes:
         content: bytes of one write.
         files: of a dataset; beyond it more is removed than made.
-        recordsizes, volblocksizes: new datasets have one of these.
+        properties: new file systems have one of these values of each.
+        volblocksizes: new volumes have one of these.
     """
 
     content: int = 96 << 10
     files: int = 60
-    recordsizes: tuple[int, ...] = (4096, 16 << 10, 128 << 10)
+    properties: Mapping[str, Sequence[int | str]] = field(
+        default_factory=lambda: {"recordsize": (4096, 16 << 10, 128 << 10)}
+    )
     volblocksizes: tuple[int, ...] = (4096, 8192)
 
 
@@ -65,6 +68,11 @@ class Workload:
         """What the pool should hold now."""
         files: Content = {name: model.tree() for name, model in self.models.items()}
         return files | {name: volume_tree(data) for name, data in self.volumes.items()}
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """Of one file: what is drawn from."""
+        return MIXED
 
     def sync(self) -> None:
         """Close the txg."""
@@ -126,7 +134,8 @@ class Workload:
             self.volumes[name] = bytes(size)
         else:
             self.tell(f"create {name}")
-            self.pool.create_filesystem(name, {"recordsize": self.rng.choice(self.scale.recordsizes)})
+            wanted = {prop: self.rng.choice(values) for prop, values in self.scale.properties.items()}
+            self.pool.create_filesystem(name, wanted)
             self.models[name] = ModelFs()
 
     def _volume(self, name: str) -> None:
@@ -146,7 +155,7 @@ class Workload:
     def _change(self, dataset: str) -> None:
         model, vfs = self.models[dataset], self.pool.fs(dataset)
         for _ in range(20):  # until one fits what is there
-            line = self.rng.choice(_CHANGES)(self.rng, model, vfs, self.scale)
+            line = self.rng.choice(self.changes)(self.rng, model, vfs, self.scale)
             if line:
                 self.tell(f"{dataset}: {line}")
                 return
@@ -307,7 +316,9 @@ def _removexattr(rng: random.Random, model: ModelFs, vfs: MutableVfs, scale: Sca
     return f"removexattr {path} {name}"
 
 
-_CHANGES: tuple[Change, ...] = (
+MIXED: tuple[Change, ...] = (
     *[_create] * 4, *[_write] * 4, _truncate, _punch, _mkdir, _symlink, _link, *[_unlink] * 2, _rmdir, _rename, _chmod,
     _setxattr, _removexattr,
 )  # fmt: skip
+GROWING: tuple[Change, ...] = (*[_create] * 6, *[_write] * 3, _mkdir, _setxattr)
+SHRINKING: tuple[Change, ...] = (*[_unlink] * 6, _rmdir, _removexattr)

@@ -21,7 +21,7 @@ from ..errors import ExistsError, LimitError, UsageError
 from ..ondisk import label
 from ..poolcreate import plan_pool
 from ..poolwrite import dnode_bytes
-from ..spa.newvdevs import NewOptions, metaslab_shift, new_vdevs, resolve
+from ..spa.newvdevs import NewOptions, large_enough, metaslab_shift, new_vdevs, resolve
 from ..spa.space import DEFLATE_BLOCK
 from ..spa.vdevspec import Place, PoolSpec, group_type, parse_for_create
 from ..vdev.tree import VdevTree
@@ -179,6 +179,8 @@ def needed_size(recipe: Recipe, spec: PoolSpec, tree: VdevTree, content: Mapping
     need = int(need * SLACK * ratio) + recipe.free
 
     def enough(size: int) -> bool:
+        if not all(large_enough(top.space(label.data_size(size))) for top in tree.tops):
+            return False
         spaces = [tree.tops[number].space(label.data_size(size)) for number in usual]
         shifts = [metaslab_shift(space) for space in spaces]
         room = sum(space >> shift << shift for space, shift in zip(spaces, shifts))
@@ -222,7 +224,7 @@ def _tree(spec: PoolSpec, ashift: int, *, force: bool) -> VdevTree:
         if group_type(word) is not None:
             words.append(word)
         else:
-            words.append(MemoryDevice(memoryview(mmap.mmap(-1, label.MIN_DEVICE)), name=str(word)))
+            words.append(MemoryDevice(memoryview(mmap.mmap(-1, 4 * label.MIN_DEVICE)), name=str(word)))
     return new_vdevs(parse_for_create(words), Env.fixed(), NewOptions(ashift=ashift, force=force)).tree
 
 

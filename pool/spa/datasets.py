@@ -21,14 +21,17 @@ from ..dmu.traverse import walk
 from ..dsl import charge
 from ..dsl.create import create_dir, create_head
 from ..dsl.datasetfeatures import activate, deactivate_all
+from ..dsl.deadlistwrite import EMPTY_BPOBJ, leave_empty
 from ..dsl.writable import WritableDataset
 from ..dsl.writesettings import settings_of
 from ..errors import ExistsError, NotEmptyError, UnsupportedError, UsageError
-from ..ondisk import blkptr
+from ..ondisk import blkptr, zil
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD, USED_REFRSRV, BookmarkFlags
 from ..ondisk.objset import ObjsetType
+from ..ondisk.objset import decode as decode_objset
 from ..ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
+from ..zil import chain
 from ..zpl.accounting import Accounting
 from ..zpl.create import FLAG_PROJECTQUOTA, FLAG_USERACCOUNTING, FLAG_USEROBJACCOUNTING, create_content
 from .mos import OBJECT_DIRECTORY
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
 
 #: Features that a new file system uses from the start, where the pool has them.
 COUNTED = {"userobj_accounting": FLAG_USEROBJACCOUNTING, "project_quota": FLAG_PROJECTQUOTA}
-EMPTY_BPOBJ = "empty_bpobj"  # one list that stands for all empty ones; the feature counts where
 VOLBLOCK_DEFAULT = 16 << 10
 
 
@@ -224,6 +226,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         for visit in walk(engine.zio, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR), objset_id=dataset.obj):
             bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]
             engine.writer.free(bps, tx.txg)
+        _free_log(engine, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR))
         engine.datasets.pop(dataset.obj, None)
         kept = charge.read_dir(mos, directory.obj).used_breakdown[USED_REFRSRV]
         if kept:  # what the head has reserved for itself and not used
@@ -236,6 +239,23 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         _forget(engine, dataset)
         deactivate_all(mos, dataset.obj, engine.features)
         _free_objects(engine, dataset)
+
+
+def _free_log(engine: Engine, bp: blkptr.BpArray) -> None:
+    """Free the blocks of an intent log, which are charged to nobody. Records do not wait in any: see ``openwrite``.
+
+    Args:
+        bp: of the object set, which may be a hole.
+    """
+    if bool(blkptr.is_hole(bp)[0]):
+        return
+    data = engine.zio.read_one(bp[0], raw=True, what="an object set")
+    order = "<" if bool(blkptr.is_little(bp)[0]) else ">"
+    header = zil.decode_header(decode_objset(data, order).zil_header, order)
+    for block in chain.read_blocks(engine.zio, header):
+        if int(block.bp["birth"]) > engine.synced_txg:
+            break  # nobody has claimed it
+        engine.writer.free(np.atleast_1d(block.bp), engine.tx.txg)
 
 
 def _forget(engine: Engine, dataset: DslDataset) -> None:
@@ -261,7 +281,7 @@ def _free_objects(engine: Engine, dataset: DslDataset) -> None:
     shared = MutableZap(mos.dnode(OBJECT_DIRECTORY)).get_int(EMPTY_BPOBJ, 0)
     for entry in list(MutableZap(mos.dnode(phys.deadlist_obj)).items()):
         if entry.value == shared:
-            engine.features.add("empty_bpobj", -1)
+            leave_empty(mos, engine.features)
         else:
             mos.free(entry.value)
     for number in (

@@ -302,6 +302,11 @@ def choose_ashift(devices: Sequence[Device], wanted: int = 0) -> int:
     return max(chosen, physical) if physical <= MAX_AUTO_ASHIFT else chosen
 
 
+def large_enough(asize: int) -> bool:
+    """A top-level vdev has room for a pool: as much as the smallest device. Source: OpenZFS, vdev.c (``vdev_open``)."""
+    return asize >= label.data_size(label.MIN_DEVICE)
+
+
 def metaslab_shift(asize: int) -> int:
     """log2 of the metaslab size of a new top-level vdev with ``asize`` bytes."""
     count = asize >> _DEFAULT_SHIFT
@@ -437,7 +442,9 @@ def _size(root: NVList, opened: Sequence[Opened]) -> None:
         smallest = min(label.data_size(one.device.size) for one in opened[at : at + count])
         at += count
         asize = top.space(smallest)
+        if not large_enough(asize):  # a draid may keep more back than it has
+            raise _too_small()
         shift = metaslab_shift(asize)
-        # An allocator needs a second metaslab; devices of 64 MiB give at least two whatever the shape.
+        # An allocator needs a second metaslab; so much space gives at least two.
         assert asize >> shift >= 2
         config["asize"], config["metaslab_shift"] = asize, shift

@@ -20,8 +20,6 @@ from ..ondisk.zplconst import DIRENT_OBJECT_MASK, DIRENT_TYPE_SHIFT, MAX_NAME, C
 if TYPE_CHECKING:
     from .znode import Znode
 
-KEPT = 64  # directories in which names were looked up
-
 
 class DirEntry(NamedTuple):
     """A name in a directory. ``type`` is st_mode's type shifted right by twelve bits; 0: not told (ZPL 1)."""
@@ -42,7 +40,8 @@ def raw(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _zap(directory: Znode) -> Zap:
+def open_zap(directory: Znode) -> Zap:
+    """A directory's entries. Raises: NotADirectoryInPoolError; CorruptError."""
     if not directory.is_dir:
         raise NotADirectoryInPoolError("not a directory", dataset=directory.fs.name, object=directory.object)
     if directory.dnode.type != ObjectType.DIRECTORY_CONTENTS:
@@ -67,7 +66,7 @@ def iterate(directory: Znode, *, damaged: Callable[[PoolError], None] | None = N
     Raises:
         NotADirectoryInPoolError: it is no directory; CorruptError: damaged entries.
     """
-    for entry in _zap(directory).items():
+    for entry in open_zap(directory).items():
         name, values = entry.name, entry.values
         if len(values) != 1 or not is_name(name):
             what = "a directory entry is damaged" if is_name(name) else "a directory holds a name that no file can have"
@@ -94,13 +93,7 @@ def find(directory: Znode, name: bytes) -> int | None:
         NotADirectoryInPoolError: it is no directory; CorruptError: a damaged entry.
     """
     fs = directory.fs
-    zap = fs.open_directories.get(directory.object)
-    if zap is None:
-        zap = _zap(directory)
-        while len(fs.open_directories) >= KEPT:
-            fs.open_directories.pop(next(iter(fs.open_directories)), None)
-        fs.open_directories[directory.object] = zap
-    entry = zap.find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
+    entry = fs.entries_of(directory).find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
     return None if entry is None else object_of(entry)
 
 

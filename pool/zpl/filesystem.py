@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ..dmu.dnode import Dnode
 from ..dmu.objset import Objset
@@ -38,6 +38,9 @@ MAX_DEPTH = 4096  # directories above one another
 MAX_SYMLINKS = 40  # followed on the way of one path
 BATCH = 64  # dnode blocks read at a time
 TOUPPER = 0x2
+DIRECTORIES_KEPT = 64  # in which names were looked up
+
+Opened = TypeVar("Opened", bound=Zap)
 
 #: Key of the quota ZAPs in the master node, and which accounting ZAP and key prefix belong to each.
 Kind = Literal["user", "group", "project", "userobj", "groupobj", "projectobj"]
@@ -83,6 +86,18 @@ class Filesystem:
         self.open_directories: dict[int, Zap] = {}
         #: How names are normalized before they are hashed and compared.
         self.normflags = self.normalization | (TOUPPER if self.case != Case.SENSITIVE else 0)
+
+    def entries_of(self, folder: Znode) -> Zap:
+        """A directory's entries. Raises: NotADirectoryInPoolError; CorruptError."""
+        found = self.open_directories.get(folder.object)
+        return self._keep_open(folder.object, directory.open_zap(folder)) if found is None else found
+
+    def _keep_open(self, number: int, entries: Opened) -> Opened:
+        """Keep a directory's entries for the next time; the oldest go."""
+        while len(self.open_directories) >= DIRECTORIES_KEPT:
+            self.open_directories.pop(next(iter(self.open_directories)), None)
+        self.open_directories[number] = entries
+        return entries
 
     def __repr__(self) -> str:
         return f"<Filesystem {self.name} ZPL {self.version}>"

@@ -195,12 +195,11 @@ class MutableFilesystem(Filesystem):
         if not folder.is_dir:
             raise NotADirectoryInPoolError("not a directory", dataset=self.name, object=folder.object)
         found = self.open_directories.get(folder.object)
-        if not isinstance(found, MutableZap) or found.dnode is not self.mutable(folder.object):
-            found = MutableZap(self.mutable(folder.object), long_names=self.longnames)
-            while len(self.open_directories) >= directory.KEPT:
-                self.open_directories.pop(next(iter(self.open_directories)), None)
-            self.open_directories[folder.object] = found
-        return found
+        dn = self.mutable(folder.object)
+        if isinstance(found, MutableZap) and found.dnode is dn:
+            return found
+        # What is kept may also be of another object, which had this number before.
+        return self._keep_open(folder.object, MutableZap(dn, long_names=self.longnames))
 
     def find(self, folder: Znode, name: bytes) -> int | None:
         """The object a name stands for; None: there is no such name."""

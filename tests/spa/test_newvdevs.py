@@ -232,8 +232,19 @@ def test_too_small(make: Make, tmp_path: Path) -> None:
     refused(make, "@a", r"less than the minimum size \(64M\)", size=64 * MIB - 1)
     assert not list(tmp_path.iterdir())
     make("@a", size=64 * MIB)
-    (top,) = make("draid1:1d:3c:1s @x @y @z", size=64 * MIB).tree.tops
-    assert top.asize == 32 * MIB, "the smallest there is: two metaslabs"
+
+
+DRAIDS = [("draid1:1d:3c:1s", 69), ("draid1:2d:4c:0s", 69), ("draid1:3d:4c:0s", 64)]
+
+
+@pytest.mark.parametrize(("words", "least"), DRAIDS)
+def test_a_draid_needs_more(make: Make, tmp_path: Path, words: str, least: int) -> None:
+    """It keeps 32 MiB of each device back and uses whole rows: what is left of less OpenZFS would not open."""
+    names = " ".join(f"@{number}" for number in range(int(words[10])))
+    if least > 64:
+        refused(make, f"{words} {names}", "less than the minimum size", size=(least - 1) * MIB)
+    (top,) = make(f"{words} {names}", size=least * MIB).tree.tops
+    assert 59 * MIB < top.asize <= 96 * MIB and top.asize >> top.config["metaslab_shift"] >= 2
 
 
 def test_what_cannot_be_opened(make: Make, tmp_path: Path) -> None:
