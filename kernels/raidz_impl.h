@@ -6,8 +6,8 @@
  * A data column shorter than the parity counts as padded with zeros; its tail is known to be zero and is
  * never an unknown.
  *
- * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel (choice.h). All functions may
- * be called from any thread at any time. Buffers need no alignment.
+ * Nothing here allocates, blocks, or keeps state, apart from the choice of a kernel (choice.h) and, in each thread, the
+ * equations it solved last. All functions may be called from any thread at any time. Buffers need no alignment.
  */
 #ifndef UB_RAIDZ_IMPL_H
 #define UB_RAIDZ_IMPL_H

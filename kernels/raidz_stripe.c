@@ -140,13 +140,48 @@ typedef struct {
     int keep;
 } stripe;
 
+/* The parities whose sums the targets are made of. */
+static unsigned kinds_of(const ub_raidz_solution *how)
+{
+    unsigned kinds = how->plan.fold != 0;
+    for (size_t k = 0; k < how->plan.rows; k++)
+        for (unsigned i = 0; i < UB_RAIDZ_MAX_PARITY; i++)
+            if (how->weight[k][i])
+                kinds |= 1u << i;
+    return kinds;
+}
+
+/* The equations of a loss, solved, and whose coefficients are there too. A disk that is gone is gone from every stripe:
+ * each thread keeps what it solved last. */
+typedef struct {
+    size_t n, p;
+    uint8_t lost[UB_RAIDZ_MAX_COLUMNS];
+    ub_raidz_solution how;
+    unsigned kinds;
+} solved;
+
+static const ub_raidz_solution *solve(const stripe *s, size_t at, size_t full, solved *fresh, unsigned *kinds)
+{
+    static _Thread_local solved last; /* of stripes in which every column reaches to the place */
+    solved *const to = at < full ? &last : fresh;
+    if (to == fresh || last.n != s->n || last.p != s->p || memcmp(last.lost, s->lost, s->n + s->p) != 0) {
+        ub_raidz_solve(s->n, s->p, s->lost, s->len + s->p, at, &to->how);
+        if (to->how.plan.nsrc > 0)
+            ub_raidz_coefficients(s->n, s->p, &to->how);
+        to->kinds = kinds_of(&to->how);
+        to->n = s->n, to->p = s->p;
+        memcpy(to->lost, s->lost, s->n + s->p);
+    }
+    *kinds = to->kinds;
+    return &to->how;
+}
+
 /* Bytes at .. at+length-1 of the targets, as a combination of the sources. */
-static void combine_piece(const ub_raidz_kernel *kernel, const stripe *s, ub_raidz_solution *how, size_t at,
+static void combine_piece(const ub_raidz_kernel *kernel, const stripe *s, const ub_raidz_solution *how, size_t at,
                           size_t length)
 {
     const uint8_t *src[UB_RAIDZ_MAX_COLUMNS];
     uint8_t *dst[UB_RAIDZ_MAX_PARITY];
-    ub_raidz_coefficients(s->n, s->p, how);
     for (size_t k = 0; k < how->plan.rows + (size_t)how->plan.fold; k++)
         dst[k] = s->cols[how->targets[k]] + at;
     for (size_t i = 0; i < how->plan.nsrc; i++)
@@ -193,17 +228,6 @@ static int rebuild_simply(const ub_raidz_kernel *kernel, const stripe *s, const 
     return 1;
 }
 
-/* The parities whose sums the targets are made of. */
-static unsigned kinds_of(const ub_raidz_solution *how)
-{
-    unsigned kinds = how->plan.fold != 0;
-    for (size_t k = 0; k < how->plan.rows; k++)
-        for (unsigned i = 0; i < UB_RAIDZ_MAX_PARITY; i++)
-            if (how->weight[k][i])
-                kinds |= 1u << i;
-    return kinds;
-}
-
 /* Does it cost less by sums? The sums of R cost as much as a combination does; for parity alone no matrix follows. */
 static int sums_are_better(const stripe *s, const ub_raidz_solution *how, unsigned kinds)
 {
@@ -213,24 +237,24 @@ static int sums_are_better(const stripe *s, const ub_raidz_solution *how, unsign
 }
 
 /* Rebuilds bytes at .. end-1 of the lost columns, between two column ends. */
-static void reconstruct_piece(const ub_raidz_kernel *kernel, const stripe *s, size_t at, size_t end)
+static void reconstruct_piece(const ub_raidz_kernel *kernel, const stripe *s, size_t at, size_t end, size_t full)
 {
-    ub_raidz_solution how;
-    ub_raidz_solve(s->n, s->p, s->lost, s->len + s->p, at, &how);
-    const size_t ntargets = how.plan.rows + (size_t)how.plan.fold;
-    if (how.plan.nsrc == 0 || ntargets == 0) {
+    solved fresh;
+    unsigned kinds;
+    const ub_raidz_solution *const how = solve(s, at, full, &fresh, &kinds);
+    const size_t ntargets = how->plan.rows + (size_t)how->plan.fold;
+    if (how->plan.nsrc == 0 || ntargets == 0) {
         for (size_t k = 0; k < ntargets; k++)
-            memset(s->cols[how.targets[k]] + at, 0, end - at);
+            memset(s->cols[how->targets[k]] + at, 0, end - at);
         return;
     }
     const size_t body = (end - at) & ~(kernel->step - 1);
-    const unsigned kinds = kinds_of(&how);
-    if (body > 0 && kernel->rebuild != NULL && sums_are_better(s, &how, kinds))
-        sum_piece(kernel, s, &how, kinds, at, body);
+    if (body > 0 && kernel->rebuild != NULL && sums_are_better(s, how, kinds))
+        sum_piece(kernel, s, how, kinds, at, body);
     else if (body > 0)
-        combine_piece(kernel, s, &how, at, body);
+        combine_piece(kernel, s, how, at, body);
     if (at + body < end)
-        combine_piece(&ub_raidz_scalar, s, &how, at + body, end - at - body);
+        combine_piece(&ub_raidz_scalar, s, how, at + body, end - at - body);
 }
 
 /* Marks the missing columns in `lost`. */
@@ -272,7 +296,7 @@ static int reconstruct(size_t ncols, size_t nparity, uint8_t *const *cols, const
     const size_t done = rebuild_simply(kernel, &s, missing, nmissing, full) ? full : 0;
     for (size_t at = done, end; at < height; at = end) {
         end = at < full ? full : next_end(ndata, len + nparity, at, height);
-        reconstruct_piece(kernel, &s, at, end);
+        reconstruct_piece(kernel, &s, at, end, full);
     }
     return UB_RAIDZ_OK;
 }
