@@ -459,7 +459,7 @@ class MutableObjset(Objset):
                     continue
             blocks[number // SLOTS_PER_BLOCK].append(dn)
         for blkid, some in blocks.items():
-            block = memoryview(self.meta.dirty_block(blkid)).cast("B")
+            block = self.meta.dirty_block(blkid).data.cast("B")
             for dn in some:
                 at = dn.number % SLOTS_PER_BLOCK * SLOT_SIZE
                 image = bytes((dn.extra_slots + 1) * SLOT_SIZE) if dn.gone else ondisk_dnode.encode(dn.phys)
