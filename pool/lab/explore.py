@@ -98,6 +98,7 @@ class Explorer:
         judge: what is held against what was found.
         memo: remember checks.
         shrink: shrink the first violations.
+        gone: numbers of disks that are not there when the power comes back.
     """
 
     def __init__(
@@ -109,19 +110,23 @@ class Explorer:
         judge: Judge = judge,
         memo: bool = True,
         shrink: int = 3,
+        gone: Iterable[int] = (),
     ) -> None:
         self.journal, self.history = journal, history
         self.states = States(journal)
         self.report = Report()
         self._examine, self._judge = examine, judge
-        self._memo: Memo[Found] | None = Memo([disk.initial.size for disk in journal.disks]) if memo else None
+        self._shown = sorted(set(range(len(journal.disks))) - set(gone))
+        sizes = [journal.disks[number].initial.size for number in self._shown]
+        self._memo: Memo[Found] | None = Memo(sizes) if memo else None
         self._shrink = shrink
         self._marks = [mark for _, mark in journal.marks()]
         self._mark_places = [number for number, _ in journal.marks()]
 
     def found(self, state: CrashState) -> Found:
         """What a look at a state finds."""
-        contents = self.states.build(state)
+        every = self.states.build(state)
+        contents = [every[number] for number in self._shown]
         memo = self._memo
         if memo is None:
             return self._examine(self._disks(contents), lambda pool: None)
@@ -152,7 +157,8 @@ class Explorer:
 
     def _disks(self, contents: Sequence[Pages]) -> list[SimDisk]:
         self.report.checked += 1
-        return [SimDisk(one, info.name, readonly=True) for one, info in zip(contents, self.journal.disks)]
+        names = [self.journal.disks[number].name for number in self._shown]
+        return [SimDisk(one, name, readonly=True) for one, name in zip(contents, names)]
 
     def wrong(self, state: CrashState) -> list[str]:
         """What is wrong with a state; empty: nothing."""
