@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..lab.crash import CrashState, Plan, enumerate_states, parse, sample
 from ..lab.explore import Explorer, Report, explore
 from ..lab.layouts import LAYOUTS
+from ..lab.losing import bears_loss, explorer_of, record_losing
 from ..lab.save import save
 from ..lab.workload import Run, RunOptions, record
 from .main import Parser
@@ -38,6 +39,7 @@ printed with the words that show it again. Exit status 1: something was.
 
 examples:
   uberblock lab crash --seed 1 --states 10000
+  uberblock lab crash --lose gone --states 10000
   uberblock lab crash --layout raidz2 --txgs 10 --states 100000 --processes 0
   uberblock lab crash --layout "mirror . . log ." --seed 3 --state "@812 random 17" --save STATE
   zdb -e -p STATE -bcc lab
@@ -73,6 +75,10 @@ def _parser() -> Parser:
     parser.add_argument("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
     parser.add_argument("--sector", type=int, default=512, help="bytes that are written whole or not (default 512)")
     parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="of the disks")
+    parser.add_argument(
+        "--lose", choices=("back", "gone"),
+        help="one disk is away now and then, vanishes, or fails; in the crash states it is back as it is, or gone",
+    )  # fmt: skip
     parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")
@@ -92,6 +98,15 @@ def _options(args: Namespace, layout: str, seed: int) -> RunOptions:
         raise UsageError(f"lab crash: {error}") from None
 
 
+def _recorded(args: Namespace, options: RunOptions, *, memo: bool = True) -> tuple[Run, Explorer, str]:
+    """A run, an explorer of its crash states, and the disk that is lost in it, if one is."""
+    if args.lose is None:
+        found = record(options)
+        return found, Explorer(found.journal, found.history, memo=memo), ""
+    found, lost = record_losing(options)
+    return found, explorer_of(found, lost, gone=args.lose == "gone", memo=memo), found.disks[lost].name
+
+
 def _one_state(args: Namespace) -> int:
     if not args.layout:
         raise UsageError("lab crash: --state needs --layout", "it was printed with the state")
@@ -99,14 +114,15 @@ def _one_state(args: Namespace) -> int:
         state = parse(args.state)
     except ValueError as error:
         raise UsageError(f"lab crash: {error}") from None
-    found = record(_options(args, args.layout, args.seed))
-    explorer = Explorer(found.journal, found.history, memo=False)
+    found, explorer, lost = _recorded(args, _options(args, args.layout, args.seed), memo=False)
     try:
         wrong = explorer.wrong(state)
     except ValueError as error:
         raise UsageError(f"lab crash: {error}", "is it a state of this run?") from None
     explorer.states.move(state.cut)
     print(f"{len(explorer.states.pending)} writes are pending at event {state.cut} of {len(found.journal)}")
+    if lost:
+        print(f"{lost} is the one that is lost")
     print(f"the pool opens at txg {explorer.found(state).txg}" if explorer.found(state).txg >= 0 else "no pool opens")
     print("\n".join(wrong) if wrong else "nothing is wrong")
     if args.save is not None:
@@ -117,7 +133,7 @@ def _one_state(args: Namespace) -> int:
 
 def _explore(args: Namespace) -> int:
     """Runs with one seed after the other, over the layouts, until enough states were checked."""
-    layouts = [args.layout] if args.layout else list(LAYOUTS)
+    layouts = [args.layout] if args.layout else [one for one in LAYOUTS if args.lose is None or bears_loss(one)]
     total, seed = Report(), args.seed
     with progress("crash states", args.states, quiet=args.quiet or args.json, unit="states") as advance:
         while total.states < args.states and not (args.stop and total.wrong >= args.stop):
@@ -127,8 +143,7 @@ def _explore(args: Namespace) -> int:
                 if share <= 0:
                     break
                 options = _options(args, layout, seed)
-                found = record(options)
-                explorer = Explorer(found.journal, found.history)
+                found, explorer, _ = _recorded(args, options)
                 states = choose(found, share)
                 part = explore(
                     explorer, states, processes=args.processes, stop_after=args.stop or None, progress=advance
@@ -180,6 +195,7 @@ def _tell(args: Namespace, options: RunOptions, found: Run, report: Report) -> N
             for name, value in asdict(options).items()
             if name in ("steps", "sector", "cache") and value != defaults[name]
         )
+        more += f" --lose {args.lose}" if args.lose else ""
         line = report.violations[0].shrunk or report.violations[0].state
         print(
             f'again: uberblock lab crash --layout "{options.layout}" --seed {options.seed} --txgs {options.txgs}{more} '

@@ -26,6 +26,7 @@ from ..poolwrite import WritablePool
 from .checker import Found, Met, examine
 from .explore import Explorer
 from .faults import Fault, FaultyDevice, Vanished, WriteError
+from .layouts import words_of
 from .simdisk import SimDisk
 from .workload import POOL, Recorder, Run, RunOptions
 
@@ -98,18 +99,20 @@ class LosingRecorder(Recorder):
         return open_pool(POOL, shown, env=self.env, txg_seconds=0)
 
 
+def bears_loss(layout: str) -> bool:
+    """Some disk of a layout can be lost."""
+    return any(word.startswith(("mirror", "raidz", "draid")) for word in words_of(layout))
+
+
 def record_losing(options: RunOptions) -> tuple[Run, int]:
     """Make a run in which a disk is lost; gives its number too."""
     recorder = LosingRecorder(options)
     return recorder.record(), recorder.lost
 
 
-def explorers(run: Run, lost: int) -> dict[str, Explorer]:
-    """Explorers of such a run's crash states: with the disk, and without it."""
-    return {
-        "with the disk": Explorer(run.journal, run.history, examine=look),
-        "without it": Explorer(run.journal, run.history, examine=look, gone=[lost]),
-    }
+def explorer_of(run: Run, lost: int, *, gone: bool, memo: bool = True) -> Explorer:
+    """An explorer of such a run's crash states: with the disk back, or without it."""
+    return Explorer(run.journal, run.history, examine=look, gone=[lost] if gone else (), memo=memo)
 
 
 def look(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:

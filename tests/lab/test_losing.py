@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from uberblock.pool.cli.lab import choose
+from uberblock.pool.cli.lab import run as lab
 from uberblock.pool.errors import UsageError
-from uberblock.pool.lab.losing import LosingRecorder, explorers, record_losing
+from uberblock.pool.lab.losing import LosingRecorder, explorer_of, record_losing
 from uberblock.pool.lab.workload import RunOptions
 from uberblock.pool.spa.engine import Engine
 from uberblock.pool.vdev.leaf import LeafVdev
@@ -19,10 +20,10 @@ def test_every_crash_state_is_whole(layout: str, seed: int) -> None:
     run, lost = record_losing(RunOptions(layout=layout, seed=seed, txgs=2, steps=5))
     faults = [line for line in run.steps if line.startswith(f"d{lost}: ")]
     assert any("whole" not in line for line in faults)
-    for name, explorer in explorers(run, lost).items():
-        report = explorer.run(choose(run, 150))
-        print(layout, name, faults, report)
-        assert report.states == 150 and not report.wrong, f"{name}: {report}"
+    for gone in (False, True):
+        report = explorer_of(run, lost, gone=gone).run(choose(run, 150))
+        print(layout, gone, faults, report)
+        assert report.states == 150 and not report.wrong, f"{gone}: {report}"
 
 
 def test_the_disk_lacks_something_in_the_end() -> None:
@@ -37,6 +38,14 @@ def test_the_disk_lacks_something_in_the_end() -> None:
 def test_a_layout_that_bears_nothing() -> None:
     with pytest.raises(UsageError, match="no disk"):
         LosingRecorder(RunOptions(layout="stripe"))
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["crash", "--layout", "mirror", "--seed", "28", "--txgs", "1", "--steps", "3", "--lose", "gone", "-q"]
+    assert lab("lab", [*words, "--states", "40"]) == 0
+    assert "0 violations" in capsys.readouterr().out
+    assert lab("lab", [*words, "--state", "@400 all"]) == 0
+    assert "is the one that is lost" in capsys.readouterr().out
 
 
 def forget(patch: pytest.MonkeyPatch) -> None:
@@ -54,6 +63,6 @@ def test_canary(breaking: Callable[[pytest.MonkeyPatch], None], monkeypatch: pyt
     with monkeypatch.context() as patch:
         breaking(patch)
         run, lost = record_losing(RunOptions(layout="mirror", seed=28, txgs=2, steps=4))
-    report = explorers(run, lost)["with the disk"].run(choose(run, 200), stop_after=1)
+    report = explorer_of(run, lost, gone=False).run(choose(run, 200), stop_after=1)
     assert report.wrong == 1, "the laboratory is blind"
     assert "damaged" in str(report.violations[0])
