@@ -253,11 +253,12 @@ class WritablePool(Pool):
         """Give an open file system what its dataset's properties say."""
         from .dsl import props
 
-        names = ("recordsize", "dnodesize", "atime", "longname", "readonly")
+        names = ("recordsize", "dnodesize", "atime", "relatime", "longname", "readonly")
         number = {name: props.get(dsl, name).raw for name in names}
         filesystem.recordsize = int(number["recordsize"] or 128 << 10)
         filesystem.dnodesize = dnode_bytes(int(number["dnodesize"] or 0))
         filesystem.atime = bool(number["atime"])
+        filesystem.relatime = bool(number["relatime"])
         filesystem.readonly = bool(number["readonly"])
         filesystem.longnames = self.engine.features.enabled("longname") and number["longname"] == 1
 

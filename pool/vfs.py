@@ -374,7 +374,8 @@ class Vfs:
 
     def read_bytes(self, path: Path) -> bytes:
         """The content of a file."""
-        return self.open(path).readall()
+        with self.open(path) as file:
+            return file.readall()
 
     def readlink(self, path: Path) -> str:
         """Target of a symbolic link. Raises: UsageError: it is none."""

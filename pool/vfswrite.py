@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import stat as statmodule
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -21,12 +21,13 @@ from .errors import (
     UsageError,
 )
 from .ondisk.zplconst import rdev_of
-from .vfs import Path, Vfs, text_of
+from .vfs import Entry, Path, Vfs, text_of
 from .zpl import directory, filewrite, xattrwrite
 from .zpl.attributes import NewFile
 from .zpl.directory import printable
 from .zpl.file import ZplFile
 from .zpl.filewrite import MutableFile
+from .zpl.openfile import OpenFile, note_read
 from .zpl.writable import MutableFilesystem
 from .zpl.znode import Znode
 
@@ -178,7 +179,11 @@ class MutableVfs(Vfs):
             raise UsageError("files in a pool are opened as bytes (rb, wb, ab, xb, with or without +)", mode=mode)
         readable, writable = _MODES[wanted]
         if not writable:
-            return super().open(path, "rb")
+            with self.filesystem.tx.lock:  # nobody removes it between here and its being held
+                znode = self.znode(path, follow=True)
+                if znode.is_dir:
+                    raise IsADirectoryInPoolError("is a directory", dataset=self.name, path=printable(text_of(path)))
+                return OpenFile(self.filesystem, znode, text_of(path))
         with self.transaction():
             znode = self._for_writing(path, wanted[0], permissions)
             if wanted[0] == "w" and znode.size:
@@ -203,6 +208,21 @@ class MutableVfs(Vfs):
         """Make a file with this content, or replace the content of one that is there, in one go."""
         with self.transaction(), self.open(path, "wb", permissions=permissions) as file:
             file.write(data)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def listdir(self, path: Path = "/") -> list[str]:
+        """As ``Vfs.listdir``; that the directory was read is noted."""
+        znode = self.znode(path, follow=True)
+        names = [item.name for item in znode.entries()]
+        note_read(self.filesystem, znode.object)
+        return names
+
+    def scandir(self, path: Path = "/") -> Iterator[Entry]:
+        """As ``Vfs.scandir``; that the directory was read is noted when all of it was."""
+        number = self.znode(path, follow=True).object
+        yield from super().scandir(path)
+        note_read(self.filesystem, number)
 
     # --- removing and moving --------------------------------------------------------------------------------------
 

@@ -9,14 +9,14 @@ Source: OpenZFS, zfs_vnops.c (``zfs_write``), zfs_znode.c (``zfs_grow_blocksize`
 from __future__ import annotations
 
 import io
-import os
 from typing import Any
 
 import numpy as np
 
 from ..dmu.mutable import MutableDnode
 from ..errors import LimitError, UsageError
-from .file import MAX_SIZE, ZplFile
+from .file import MAX_SIZE
+from .openfile import OpenFile
 from .writable import MutableFilesystem
 from .znode import Znode
 
@@ -129,7 +129,7 @@ def zero_range(dn: MutableDnode, offset: int, end: int, size: int) -> None:
         _zero(dn, last * block, end - last * block)
 
 
-class MutableFile(ZplFile):
+class MutableFile(OpenFile):
     """A regular file that can be written, as ``io`` knows files.
 
     Args:
@@ -142,23 +142,10 @@ class MutableFile(ZplFile):
     def __init__(
         self, fs: MutableFilesystem, znode: Znode, name: str = "", *, append: bool = False, readable: bool = True
     ) -> None:
-        super().__init__(znode, name)
-        self.fs = fs
+        super().__init__(fs, znode, name)
         self.mode = "rb+" if readable else "ab" if append else "wb"
         self._append = append
         self._readable = readable
-        fs.hold(znode.object)
-
-    def close(self) -> None:
-        """Let go of the file. It is durable when its txg is written (``Pool.sync``)."""
-        if not self.closed:
-            super().close()
-            self.fs.release(self.znode.object)
-
-    def _refresh(self) -> None:
-        self.znode = self.fs.znode(self.dnode.number)
-        self.dnode = self.znode.dnode
-        self.size = self.znode.size
 
     def readable(self) -> bool:
         """It may be read."""
@@ -174,13 +161,7 @@ class MutableFile(ZplFile):
         """As ``ZplFile.pread``, of what is there now."""
         if not self._readable:
             raise io.UnsupportedOperation("not readable")
-        self._refresh()
         return super().pread(buffer, offset, damaged=damaged)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """As ``ZplFile.seek``, of what is there now."""
-        self._refresh()
-        return super().seek(offset, whence)
 
     def write(self, buffer: Any, /) -> int:
         """Write at the position (or, when appending, at the end); gives the bytes written: always all."""
@@ -218,6 +199,5 @@ class MutableFile(ZplFile):
         """Everything from the position on."""
         if not self._readable:
             raise io.UnsupportedOperation("not readable")
-        self._refresh()
         return super().readall()
 

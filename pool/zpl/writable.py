@@ -57,6 +57,7 @@ class MutableFilesystem(Filesystem):
         clock: gives the time in nanoseconds since 1970.
         recordsize: of new files. dnodesize: of new files' dnodes, in bytes.
         longnames: names may have up to 1023 bytes. atime: reading changes the time of last read.
+        relatime: only if the file changed since, or a day has passed.
         relieve: called after each transaction: the pool may write a txg then.
     """
 
@@ -71,6 +72,7 @@ class MutableFilesystem(Filesystem):
         dnodesize: int = 512,
         longnames: bool = False,
         atime: bool = True,
+        relatime: bool = True,
         relieve: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(objset)
@@ -81,6 +83,7 @@ class MutableFilesystem(Filesystem):
         self.dnodesize = dnodesize
         self.longnames = longnames
         self.atime = atime
+        self.relatime = relatime
         self.relieve = relieve
         self.readonly = False  # property of this name: files are not changed
         self.attributes = MutableSaTable(objset, self._fixed("SA_ATTRS"), objset.random_bytes)
@@ -383,18 +386,20 @@ class MutableFilesystem(Filesystem):
 
     def hold(self, number: int) -> None:
         """Somebody has a file open: it outlives its names."""
-        self.held[number] = self.held.get(number, 0) + 1
+        with self.tx.lock:
+            self.held[number] = self.held.get(number, 0) + 1
 
     def release(self, number: int) -> None:
         """Somebody has closed it."""
-        left = self.held.get(number, 1) - 1
-        if left:
-            self.held[number] = left
-            return
-        self.held.pop(number, None)
-        if number not in self._orphans:
-            return
-        self._orphans.discard(number)
+        with self.tx.lock:
+            left = self.held.get(number, 1) - 1
+            if left:
+                self.held[number] = left
+                return
+            self.held.pop(number, None)
+            if number not in self._orphans:
+                return
+            self._orphans.discard(number)
         with self.tx.giving_back():
             waiting = self._unlinked
             if f"{number:x}" in waiting:
