@@ -44,8 +44,9 @@ def run(argv: Sequence[str]) -> int:
     wrong = False
     for layout in [args.layout] if args.layout else list(CHURN_LAYOUTS):
         options = ChurnOptions(
-            layout, args.seed, args.steps, args.every, args.size << 20, args.ashift, args.content << 10, args.files
-        )
+            layout, args.seed, args.steps, args.every, args.size << 20, args.ashift, args.content << 10, args.files,
+            args.gang,
+        )  # fmt: skip
         wrong |= _one(args, options, judges)
     return 1 if wrong else 0
 
@@ -65,6 +66,8 @@ def _parser() -> Parser:
     add("--ashift", type=int, default=12, help="log2 of the pool's sectors (default 12)")
     add("--content", type=int, default=1024, metavar="KIB", help="of one write, at most (default 1024)")
     add("--files", type=int, default=300, metavar="N", help="of a dataset, about (default 300)")
+    add("--gang", type=int, default=4, metavar="N",
+        help="one in so many blocks of 24 KiB and more finds no room in one piece (default 4; 0: none)")  # fmt: skip
     add("--zdb", metavar="PROGRAM", help="OpenZFS's zdb, to be asked at every judgement")
     add("--judge", action="append", default=[], metavar="COMMAND",
         help="to be asked too (repeatable); {dir} and {pool} are replaced; it prints FAIL or ends with another status "

@@ -16,6 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..alloc.allocator import Allocator, AllocClass
 from ..env import Env
 from ..errors import NoSpaceError
 from ..poolcreate import create_pool, open_pool
@@ -50,6 +54,8 @@ PROPERTIES = {
 VOLBLOCKSIZES = (4096, 8192, 64 << 10)
 #: In the full phases: this many refusals, or steps, end one.
 REFUSALS, FULL_STEPS, MIXED_STEPS, DRAIN_STEPS = 5, 300, 800, 3000
+#: Bytes of the smallest block that may become a gang on purpose, as OpenZFS's metaslab_force_ganging has it.
+GANGED = 24 << 10
 #: Removing ends when this share of files is left.
 DRAINED = 0.25
 
@@ -66,6 +72,7 @@ class ChurnOptions:
         steps: changes in all. every: steps between two judgements.
         size: bytes of each image. ashift: log2 of the sectors.
         content: bytes of one write at most. files: of a dataset at most.
+        gang: one in so many blocks of more than ``GANGED`` bytes finds no room in one piece; 0: none.
     """
 
     layout: str = "single"
@@ -76,6 +83,7 @@ class ChurnOptions:
     ashift: int = 12
     content: int = 1 << 20
     files: int = 300
+    gang: int = 4
 
 
 @dataclass(slots=True)
@@ -137,6 +145,7 @@ class Churn(Workload):
             POOL, words, size=options.size, ashift=options.ashift, force=True, env=self.env, txg_seconds=0
         )
         scale = Scale(options.content, options.files, PROPERTIES, VOLBLOCKSIZES)
+        crowd(pool.engine.allocator, options.gang, options.seed)
         super().__init__(pool, random.Random(f"{options.seed}/{options.layout}"), self._note, scale=scale)
         self._phase, self._until, self._peak = "mixed", MIXED_STEPS, 0
         self._refused = 0
@@ -173,7 +182,9 @@ class Churn(Workload):
         self.env = Env.fixed(self.options.seed * 1000 + self.report.imports)
         self.report.imports += 1
         self.last.clear()
-        return open_pool(POOL, [str(image) for image in self.images], env=self.env, txg_seconds=0)
+        pool = open_pool(POOL, [str(image) for image in self.images], env=self.env, txg_seconds=0)
+        crowd(pool.engine.allocator, self.options.gang, self.report.imports)
+        return pool
 
     def judge(self) -> list[str]:
         """What is wrong with the pool, which is closed."""
@@ -301,6 +312,25 @@ class Churn(Workload):
             file.seek(0)
             if file.read() != bytes(data) + more:
                 raise AssertionError(f"{name}:/{path} reads otherwise after it was unlinked")
+
+
+def crowd(allocator: Allocator, gang: int, seed: int) -> None:
+    """Let an allocator say of one in ``gang`` larger blocks that there is no room for them in one piece."""
+    if not gang:
+        return
+    whole, rng = allocator.allocate, np.random.default_rng(seed)
+
+    def allocate(
+        psizes: ArrayLike, *, txg: int, copies: int = 1, cls: AllocClass = AllocClass.NORMAL
+    ) -> NDArray[np.uint64]:
+        sizes = np.asarray(psizes)
+        result = np.zeros((len(sizes), copies, 3), np.uint64)
+        rows = np.flatnonzero((sizes < GANGED) | (rng.integers(0, gang, len(sizes)) > 0))
+        if len(rows):
+            result[rows] = whole(sizes[rows], txg=txg, copies=copies, cls=cls)
+        return result
+
+    allocator.allocate = allocate  # type: ignore[method-assign]
 
 
 def churn(

@@ -64,3 +64,16 @@ def test_wrong_use(run, words: list[str], text: str) -> None:  # type: ignore[no
 
 def test_help(run) -> None:  # type: ignore[no-untyped-def]
     assert "crash states" in run("lab", "--help").out and run("lab").status == 2
+
+
+def test_churn(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ["lab", "churn", "--steps", "60", "--every", "30", "--content", "100", "--work", tmp_path]
+    result = run(*words, "--layout", "mirror", "--json", "--judge", "true {dir} {pool}")
+    found = json.loads(result.out)
+    assert result.status == 0 and found["steps"] == 60 and found["wrong"] == [] and not list(tmp_path.iterdir())
+    result = run(*words, "--layout", "single", "--judge", "sh -c 'echo FAIL {pool}'")
+    assert result.status == 1 and "FAIL churn" in result.out and "the images are in" in result.out
+    assert run("lab", "churn", "--steps", "0").status == 2
+    assert run("lab", "churn", "--layout", "heap").status == 2
+    assert run("lab", "churn", "--zdb", "no-such-program").status == 2
+    assert "in turn" in run("lab", "churn", "--help").out
