@@ -382,6 +382,29 @@ def test_full_pool(tmp_path: Path) -> None:
         assert reader.verify().clean and reader.fs("tank").read_bytes("/f") == data
 
 
+def test_space_that_waits_is_waited_for(tmp_path: Path) -> None:
+    """What was removed from a full pool is there for the next one who writes; nobody has to write empty txgs first."""
+    pool = make(tmp_path)
+    fs = pool.fs()
+    data = random.Random(1).randbytes(2 * MIB)
+    with pytest.raises(NoSpaceError):
+        for number in range(1000):
+            fs.write_bytes(f"/f{number}", data)
+            pool.sync()
+    fs.unlink("/f0")
+    fs.unlink("/f1")
+    pool.sync()
+    txg = pool.txg
+    fs.write_bytes("/again", data)
+    assert pool.txg > txg and fs.read_bytes("/again") == data
+    pool.sync()
+    txg = pool.sync()
+    pool.sync()
+    assert pool.sync() <= txg + 3, "an idle pool writes nothing"
+    pool.close()
+    assert not examine([str(tmp_path)]).problems
+
+
 def test_a_small_block_does_not_make_the_large_ones_expensive(tmp_path: Path) -> None:
     """What waits was all charged with the overhead of the block that came last: small files were refused."""
     pool = make(tmp_path)

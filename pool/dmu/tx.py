@@ -60,6 +60,7 @@ class TxManager:
         self.discarded: list[BpArray] = []
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
+        self.before: Callable[[], None] = lambda: None  # run before an outermost transaction that may take space
         self._frames: list[_Frame] = []
         self.after: list[Callable[[], None]] = []  # run when the outermost transaction has ended well
         self.broken = ""  # why nothing may be changed any more
@@ -79,6 +80,8 @@ class TxManager:
         with self.lock:
             if self.broken:
                 raise UsageError(f"the pool is suspended: {self.broken}", "close it and import it again")
+            if not self._frames and not self.freeing:
+                self.before()
             frame = _Frame(final=bool(self._frames) and self._frames[-1].final)
             self._frames.append(frame)
             try:

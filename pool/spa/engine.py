@@ -68,7 +68,10 @@ PASS_LAST = 40
 #: Top-level vdevs that get the uberblock of a txg in which no configuration changed. Source: vdev_label.c.
 UBERBLOCK_VDEVS = 3
 
-
+#: Freed space that waits in a nearly full pool, and for which empty txgs are written: 1/64 of all, but not more.
+STARVED_MAX = 64 << 20
+#: After so many txgs what was freed can be allocated: see ``alloc.allocator``.
+SETTLE_TXGS = 3
 #: What data takes besides itself: indirect blocks and dnodes, two copies of them.
 METADATA_FACTOR = 1.0625
 SMALL_BLOCK, LARGE_BLOCK = 512, 128 << 10
@@ -125,7 +128,10 @@ class Engine:
         self._settings = mos.settings
         self._room: int | None = None
         self._slop = 0
+        #: Most of the space that is left waits for txgs to be written, so that it can be allocated again.
+        self._starved = False
         tx.admit = self._admit
+        tx.before = self._settle
         mos.on_born = self._mos_born
         mos.on_kill = self._mos_kill
 
@@ -200,6 +206,22 @@ class Engine:
                 waiting=tx.dirty_bytes,
             )
 
+    def _is_starved(self) -> bool:
+        cls = AllocClass.NORMAL
+        space, waiting = self.allocator.space(cls), self.allocator.deferred(cls)
+        room = self.allocator.free_bytes(cls) - waiting - slop_space(space)
+        return waiting > min(space >> 6, STARVED_MAX) and room < waiting
+
+    def _settle(self) -> None:
+        """Write txgs, empty ones too, until space that was freed can be allocated again, where that matters.
+
+        OpenZFS does the same: whoever finds the pool full while space waits is asked to come again, and txgs go on.
+        """
+        for _ in range(SETTLE_TXGS):
+            if not self._starved:
+                return
+            self.sync()
+
     @cached_property
     def _overhead(self) -> tuple[float, int]:
         """How much space data takes where that is most: times its size (parity, metadata), and for each block."""
@@ -214,7 +236,7 @@ class Engine:
     def anything(self) -> bool:
         """Something waits to be written."""
         waiting = bool(self.tx.dirty or self.tx.discarded) or self.config_dirty or self.features.changed
-        return waiting or self.dtls.behind
+        return waiting or self.dtls.behind or self._starved
 
     def sync(self) -> int:
         """Write the open txg, if anything changed in it, and open the next; gives the last txg on disk.
@@ -241,6 +263,7 @@ class Engine:
                 raise
             self.synced_txg = tx.txg
             self._room = None
+            self._starved = self._is_starved()
             tx.txg += 1
             tx.dirty_bytes = tx.dirty_blocks = tx.placed_bytes = tx.placed_blocks = 0
             return self.synced_txg
