@@ -55,7 +55,23 @@ raidz2, draid, a raidz being expanded; never exported) verify clean, and all sum
 what `uberblock zdb` prints of labels, uberblocks and configuration (`-l -u -C`), datasets, objects and feature counts
 (`-d -dd`), blocks (`-b`) and metaslabs (`-m`) is what zdb prints, line by line, but for intent logs (`-i` shows these,
 in another form), and for how much of an allocation class is used (zdb leaves the space map logs out).
-"""
+
+## Pools written here
+
+The other way round: pools that this package has made, and changed in every way it can.
+
+| judge | what it is asked | command |
+|---|---|---|
+| `zdb -bcc -d -y` | every block, all space, objects, metaslabs, after random changes of single disks, stripes, mirrors, raidz, draid and every class, near-full and with gangs | `uberblock lab churn --zdb zdb` |
+| Linux's OpenZFS 2.3.2, in a virtual machine | import, read everything (content, attributes, ACLs, links, volumes), scrub, change every dataset, export; then we read that, change it, and it imports again | `python -m tests.kernelrun --vm COMMAND --again` |
+| OpenZFS's engine in user space | import a copy for writing, scrub without a repair, space of datasets equal to that of blocks | the same, with `--judge` |
+| GRUB's reader | datasets with what it can read, on a disk, mirror, raidz1 and raidz2 | `tests/judges/test_grub.py` |
+| `zdb`, on pools that OpenZFS wrote | opened for writing here, changed and destroyed dataset by dataset, closed | `tests/judges/test_opened.py` |
+
+`tests.kernelrun` makes 23 pools: every kind and class of vdev, sectors of 512 bytes and 4 KiB, made by `zpool create`
+(labels of type file) and by `mkfs` (type disk); one has a dataset for every value of the properties that say how blocks
+are written. The kernel finds in each exactly what was put in, and its scrub repairs nothing.
+"""  # noqa: E501 (rows of a table)
 
 
 def vdevs(pool: Pool) -> str:

@@ -35,6 +35,8 @@ TXG_INITIAL = 4  # a new pool's first txg
 DEFAULT_ASHIFT = 12
 MAX_AUTO_ASHIFT = 14  # larger physical sectors are not followed by themselves
 DISK_ROOT = "/dev"
+#: Files whose bare names begin so are not made: somebody meant a group, and no such group exists.
+GROUP_WORDS = ("mirror", "raidz", "draid")
 
 # Metaslabs: 512 MiB each, but 16 to 200 of them, but 16 MiB to 16 GiB, but not above 131072 of them.
 _DEFAULT_SHIFT = 29
@@ -193,6 +195,9 @@ def _open(place: Place, env: Env, options: NewOptions) -> Opened:
         if options.size is None:
             resolve(place)  # says why not
             raise SpecError(f"cannot open {path!r}: {os.strerror(errno.ENOENT)}") from error
+        if place.startswith(GROUP_WORDS):
+            advice = f"groups have a parity of 1 to 3; for a file of this name write ./{place}"
+            raise SpecError(f"cannot open {place!r}: no such device in {DISK_ROOT}", advice) from None
         if options.size < label.MIN_DEVICE:
             raise _too_small() from None
         env.create_file(path, options.size)

@@ -49,7 +49,8 @@ def understand(name: str, text: str) -> int | str:
         UsageError: unknown, read-only, or no value it can have.
     """
     if name in BY_IMPORT:
-        raise UsageError(f"{name} is said when a pool is imported or created, and cannot be set")
+        what = "pools are made and written with version 5000" if name == "version" else "it is said at import"
+        raise UsageError(f"{name} cannot be set: {what}")
     if name not in SETTABLE:
         if name in COMPUTED:
             raise UsageError(f"{name} is read-only")

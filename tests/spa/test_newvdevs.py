@@ -234,6 +234,14 @@ def test_too_small(make: Make, tmp_path: Path) -> None:
     make("@a", size=64 * MIB)
 
 
+@pytest.mark.parametrize("word", ["raidz4", "draid0", "mirror2"])
+def test_a_group_that_does_not_exist_is_no_new_file(make: Make, monkeypatch: Any, tmp_path: Path, word: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(make, f"{word} @a @b", f"cannot open '{word}': no such device")
+    assert not list(tmp_path.iterdir())
+    make(f"./{word}", size=64 * MIB)
+
+
 DRAIDS = [("draid1:1d:3c:1s", 69), ("draid1:2d:4c:0s", 69), ("draid1:3d:4c:0s", 64)]
 
 
