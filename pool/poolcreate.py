@@ -177,14 +177,16 @@ def open_pool(
     dirty_max: int = DIRTY_MAX,
     force: bool = False,
     cache: str = "writeback",
+    discard_logs: bool = False,
 ) -> WritablePool:
-    """Open a pool for writing.
+    """Open a pool for writing. What intent logs have promised is made again first.
 
     Args:
         name: its name or guid; None: the only one that is found.
         search: folders, images, devices, ``Device`` objects.
         force: even if another machine has not exported it.
         cache: of files and disks, see ``import_pool``; ``options`` in full have their own.
+        discard_logs: give up what waits in intent logs, instead of replaying it.
 
     Raises:
         NotFoundError, ExistsError; UnsupportedError: something about the pool that is not written here.
@@ -199,7 +201,9 @@ def open_pool(
         raise ExistsError("more than one pool could be meant", "open it by its guid")
     spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads, cache=cache_mode(cache)))
     try:
-        return WritablePool(spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max, force=force)
+        return WritablePool(
+            spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max, force=force, discard_logs=discard_logs
+        )
     except BaseException:
         spa.close()
         raise

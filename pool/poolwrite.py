@@ -29,6 +29,9 @@ from .spa import datasets
 from .spa.historywrite import log_command, log_internal
 from .spa.openwrite import open_for_writing
 from .vfswrite import MutableVfs
+from .zil.recovery import Target
+from .zil.replay import FileReplay
+from .zil.replayvolume import VolumeReplay
 from .zpl.writable import MutableFilesystem
 from .zvolwrite import MutableZvol, VolumeFile
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from .dsl.dir import DslDir
     from .env import Env
     from .spa.engine import Engine
+    from .spa.logs import Logs
     from .spa.spa import Spa
     from .vdev.state import VdevState
 
@@ -85,29 +89,56 @@ class WritablePool(Pool):
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
         dirty_max: bytes waiting to be written at which the txg is written.
         force: even if another machine has not exported the pool.
+        discard_logs: give up what waits in intent logs, instead of replaying it.
 
     Attributes:
         tell: called with each note, such as on a device that failed, when it is made.
+
+    Raises:
+        CorruptError: an intent log cannot be replayed.
     """
 
     tell: Callable[[str], object] | None = None
 
     def __init__(
-        self, spa: Spa, env: Env, *, txg_seconds: float = TXG_SECONDS, dirty_max: int = DIRTY_MAX, force: bool = False
+        self,
+        spa: Spa,
+        env: Env,
+        *,
+        txg_seconds: float = TXG_SECONDS,
+        dirty_max: int = DIRTY_MAX,
+        force: bool = False,
+        discard_logs: bool = False,
     ) -> None:
         super().__init__(spa)
         self.env = env
         self.dirty_max = dirty_max
-        self.engine: Engine = open_for_writing(spa, env, force=force)
+        self.engine: Engine
+        self.engine, logs = open_for_writing(spa, env, force=force, discard_logs=discard_logs)
         self._told: dict[int, VdevState] = {}
         self._note_absent()
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._stop = threading.Event()
         self._timer: threading.Thread | None = None
+        self._replay(logs)
         if txg_seconds:
             self._timer = threading.Thread(target=self._tick, args=(txg_seconds,), daemon=True, name="txg")
             self._timer.start()
+
+    def _replay(self, logs: Logs) -> None:
+        """Make again what was promised before the pool was left, dataset by dataset."""
+        for log in logs.waiting:
+            recovery = log.recovery
+            assert recovery is not None
+            target: Target
+            if log.head.head_kind == "volume":
+                target = VolumeReplay(MutableZvol(recovery.dataset.objset, self._relieve))
+            else:
+                target = FileReplay(self._vfs(log.head).filesystem)
+            recovery.run(target, relieve=self._relieve, sync=self.sync)
+            if recovery.replayed:
+                self.spa.notes.append(f"replayed {recovery.replayed} records of the intent log of {log.head.name}")
 
     # --- txgs -----------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,7 @@ class MutableObjset(Objset):
     Attributes:
         on_born, on_kill: told of blocks that came into being, or are not referred to any more.
         before_dnodes: called in ``sync`` when all objects are written, before their dnodes are.
+        log_header: called in ``sync`` with the txg: gives the header of the intent log that goes with it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class MutableObjset(Objset):
         self.on_born: Callable[[BpArray], None] = lambda bps: None
         self.on_kill: Killed = self._free_killed
         self.before_dnodes: Callable[[MutableObjset, list[MutableDnode]], None] = lambda os, changed: None
+        self.log_header: Callable[[int], bytes] = lambda txg: self.phys.zil_header
         #: Bytes that may still be written to it (a quota, a reservation of others); None: as the pool allows.
         self.room: Callable[[], int | None] = lambda: None
         self.dirty_bytes = 0
@@ -235,6 +237,10 @@ class MutableObjset(Objset):
     def mark(self, dn: MutableDnode) -> None:
         """An object has changed."""
         self.changed[dn.number] = dn
+        self.tx.dirty[id(self)] = self
+
+    def touch(self) -> None:
+        """The objset block is written with this txg, even if no object changes: the log's header does."""
         self.tx.dirty[id(self)] = self
 
     def unmark(self, dn: MutableDnode) -> None:
@@ -473,6 +479,7 @@ class MutableObjset(Objset):
         for name in ("userused", "groupused", "projectused"):
             setattr(self, name, self.special.get({"userused": USERUSED, "groupused": GROUPUSED}.get(name, PROJECTUSED)))
         self.phys.size = max(self.phys.size, self.settings.objset_size)
+        self.phys.zil_header = self.log_header(txg)
         data = np.frombuffer(ondisk_objset.encode(self.phys), dtype=np.uint8)
         fill = int(self.meta.phys.blkptr["fill"].sum())
         old = np.zeros(1, dtype=BLKPTR)

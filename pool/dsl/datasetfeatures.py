@@ -83,6 +83,13 @@ def activate(mos: MutableObjset, number: int, names: Iterable[str], counts: Feat
             zap.add(BY_NAME[name].guid, 0)
 
 
+def deactivate(mos: MutableObjset, number: int, names: Iterable[str], counts: FeatureCounts) -> None:
+    """A dataset no longer uses these features."""
+    for name in sorted(names):
+        MutableZap(mos.dnode(number)).remove(BY_NAME[name].guid)
+        counts.add(name, -1)
+
+
 def deactivate_all(mos: MutableObjset, number: int, counts: FeatureCounts) -> None:
     """A dataset is about to go: it uses nothing any more."""
     for name in active_on(mos, number):

@@ -18,7 +18,7 @@ from ..dmu.mutableobjset import MutableObjset
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from . import charge
-from .datasetfeatures import activate, active_on, needed_by
+from .datasetfeatures import activate, active_on, deactivate, needed_by
 from .deadlistwrite import DeadlistWriter
 from .featurerefs import FeatureCounts
 
@@ -57,6 +57,7 @@ class WritableDataset:
         self._features = features
         self._active = active_on(mos, number)
         self._needed: set[str] = set()
+        self._not_needed: set[str] = set()
         self._gained = Sizes()
         self._dead: list[BpArray] = []
         objset.on_born = self._born
@@ -76,6 +77,13 @@ class WritableDataset:
         self.objset.writer.free(bps[mine], self.mos.tx.txg)
         if not mine.all():
             self._dead.append(bps[~mine].copy())
+
+    def uses(self, feature: str, yes: bool = True) -> None:
+        """From this txg on it uses a feature, or no longer does (short name)."""
+        self._needed.discard(feature)
+        self._not_needed.discard(feature)
+        if yes != (feature in self._active):
+            (self._needed if yes else self._not_needed).add(feature)
 
     def sync(self) -> None:
         """Write the object set's changes, and charge for them in the MOS."""
@@ -101,6 +109,10 @@ class WritableDataset:
             activate(self.mos, self.number, self._needed, self._features)
             self._active |= self._needed
             self._needed = set()
+        if self._not_needed:
+            deactivate(self.mos, self.number, self._not_needed, self._features)
+            self._active -= self._not_needed
+            self._not_needed = set()
 
     def _insert_dead(self, number: int, bps: BpArray) -> None:
         DeadlistWriter(self.mos, number, self._features).insert(bps)

@@ -156,6 +156,30 @@ def decode_old_aces(buffer: Any, order: str, count: int) -> list[Ace]:
     return aces
 
 
+def decode_system_aces(buffer: Any, order: str, count: int) -> list[Ace]:
+    """ACEs as system calls take them (``ace_t``), which is how intent logs have them: 12 bytes each, object ACEs 44.
+
+    Raises:
+        CorruptError: the buffer is too short; LimitError: too many.
+    """
+    if count > MAX_ACES:
+        raise LimitError(f"an ACL with more than {MAX_ACES} entries", count=count)
+    data = memoryview(buffer).cast("B")
+    aces: list[Ace] = []
+    at = 0
+    while len(aces) < count:
+        if at + 12 > len(data):
+            raise CorruptError("an ACL entry is cut off", offset=at, length=len(data))
+        who, mask, flags, kind = struct.unpack_from(order + _OLD, data, at)
+        size = 44 if kind in _OBJECT_TYPES else 12
+        if at + size > len(data):
+            raise CorruptError("an ACL entry is cut off", offset=at, length=len(data))
+        types = (bytes(data[at + 12 : at + 28]), bytes(data[at + 28 : at + 44])) if size == 44 else (b"", b"")
+        aces.append(Ace(kind, flags, mask, None if _is_abstract(flags) else who, *types))
+        at += size
+    return aces
+
+
 def encode_old_aces(aces: Iterable[Ace], order: str) -> bytes:
     """Old ACEs, back to back; owner, group and everyone have the id -1."""
     return b"".join(

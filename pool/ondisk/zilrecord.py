@@ -277,10 +277,10 @@ class _Cursor:
         return self.take(f"{count}Q")
 
     def aces(self, size: int, count: int) -> tuple[acl.Ace, ...]:
-        """FUID ACEs; the cursor moves on to the next multiple of eight."""
+        """ACEs as a system call had them; the cursor moves on to the next multiple of eight."""
         raw = self.raw(size)
         self.raw(-size % 8)
-        return tuple(acl.decode_aces(raw, self.order, count))
+        return tuple(acl.decode_system_aces(raw, self.order, count))
 
     def pointers(self, count: int) -> BpArray:
         self.need(BLKPTR_SIZE * min(count, 1 << 40))

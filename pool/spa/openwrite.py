@@ -19,7 +19,7 @@ from ..dmu.writepolicy import WriteSettings
 from ..dsl.featurerefs import FeatureCounts
 from ..env import Env
 from ..errors import DeviceBusyError, UnsupportedError
-from ..ondisk import blkptr, label, zil
+from ..ondisk import label
 from ..ondisk.features import BY_GUID
 from ..ondisk.uberblock import VERSION_FEATURES
 from ..vdev.hole import MissingVdev
@@ -28,6 +28,7 @@ from ..zio.compress import Compression
 from ..zio.writer import ZioWriter
 from . import mos as metadata
 from .engine import Engine
+from .logs import Logs, txg_after, waiting_logs
 from .metaslabs import holds_data
 from .poolconfig import facts_of, follow_state
 from .scanwrite import restart_scan
@@ -35,7 +36,6 @@ from .space import allocation_class, dsize_of
 from .spacemapstore import SpaceMapStore
 
 if TYPE_CHECKING:
-    from ..dsl.dataset import DslDataset
     from ..ondisk.features import FeatureReport
     from .spa import Spa
 
@@ -71,25 +71,13 @@ def obstacles(spa: Spa) -> list[str]:
         found.append("it has deduplication tables")
     if any(isinstance(top, (IndirectVdev, MissingVdev)) for top in spa.tree.tops):
         found.append("vdevs were removed from it")
-    broken = [top.name for top in spa.tree.tops if not top.readable]
+    # Without a log device a pool was opened only if its logs may be lost (``missing_log``).
+    broken = [top.name for top in spa.tree.tops if not top.readable and not top.is_log]
     if broken:
         found.append(f"more devices are missing than redundancy makes up for, in {', '.join(broken[:8])}")
     if spa.uberblock.multihost:
         found.append("multihost is on, and no heartbeats are written here")
-    if not found and spa.candidate.state != label.STATE_EXPORTED:
-        # Blocks of logs are in no space map before they are claimed: they could be overwritten.
-        logged = [head.name for head in spa.dsl.heads() if _has_log(head)]
-        if logged:
-            found.append(f"records wait in the intent logs of {', '.join(logged[:8])}, and logs are not replayed yet")
     return found
-
-
-def _has_log(head: DslDataset) -> bool:
-    """A dataset has an intent log."""
-    if head.is_empty:
-        return False
-    phys = head.objset(raw=True).phys
-    return not bool(blkptr.is_hole(zil.decode_header(phys.zil_header, phys.order).log))
 
 
 def check_host(spa: Spa, env: Env) -> None:
@@ -119,11 +107,15 @@ def mos_settings(report: FeatureReport, *, has_special: bool = False) -> WriteSe
     )
 
 
-def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
+def open_for_writing(spa: Spa, env: Env, *, force: bool = False, discard_logs: bool = False) -> tuple[Engine, Logs]:
     """Give an open pool, whose devices are open for writing, its engine. Nothing is written before the first txg.
 
     Args:
         force: even if another machine has not exported it.
+        discard_logs: give up what waits in intent logs.
+
+    Returns:
+        the engine, and the logs, which are claimed and have yet to be replayed.
 
     Raises:
         UnsupportedError: something about the pool that is not written here.
@@ -137,7 +129,8 @@ def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
     tree = spa.tree
     for leaf in tree.leaves:
         follow_state(leaf)
-    tx = TxManager(spa.newest_txg + 1)
+    logs = waiting_logs(spa)
+    tx = TxManager(txg_after(spa, logs))
     biases = {top.id: allocation_class(spa, top) for top in tree.tops if holds_data(top)}
     biases = {vdev: cls for vdev, cls in biases.items() if cls in ("special", "dedup")}
     store = SpaceMapStore.load(spa.mos, spa.directory, tree, biases)
@@ -178,12 +171,15 @@ def open_for_writing(spa: Spa, env: Env, *, force: bool = False) -> Engine:
     )
     engine.config_dirty = True
     engine.synced_txg = spa.uberblock.txg
-    engine.first_txg = lambda: _clean_up(spa, engine)
-    return engine
+    claimed = Logs(spa, engine, logs, discard=discard_logs)
+    engine.first_txg = lambda: _clean_up(spa, engine, claimed)
+    spa.notes += claimed.notes
+    return engine, claimed
 
 
-def _clean_up(spa: Spa, engine: Engine) -> None:
-    """In the first txg: what the pool's last writer left to be freed, what waits in log space maps, a running scan."""
+def _clean_up(spa: Spa, engine: Engine, logs: Logs) -> None:
+    """In the first txg: claim logs; what the pool's last writer left to be freed, log space maps, a running scan."""
+    logs.first_txg()
     engine.maps.fold_logs()
     if restart_scan(engine):
         spa.notes.append("a scrub or resilver was under way: it begins anew when OpenZFS has the pool")

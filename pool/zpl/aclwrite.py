@@ -8,6 +8,7 @@ Source: OpenZFS, zfs_acl.c (``zfs_acl_chmod``, ``acl_trivial_access_masks``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from ..ondisk.acl import Ace, AceFlags, AceMask, AceType, encode_aces
@@ -62,3 +63,30 @@ def trivial_acl(mode: int) -> tuple[int, bytes]:
     """Number and bytes of these entries, as the attributes ZPL_DACL_COUNT and ZPL_DACL_ACES hold them."""
     aces = trivial_aces(mode)
     return len(aces), encode_aces(aces, "<")
+
+
+def mode_of(mode: int, aces: Sequence[Ace], uid: int, gid: int) -> int:
+    """The mode that goes with a list: for each class, the first entry about a right decides.
+
+    Args:
+        mode: its type and special bits stay. uid, gid: of the file; an entry that names its owner counts for the owner.
+    """
+    seen = allowed = 0
+    for ace in aces:
+        if ace.flags & AceFlags.INHERIT_ONLY or ace.type not in (AceType.ALLOW, AceType.DENY):
+            continue
+        group = ace.flags & AceFlags.IDENTIFIER_GROUP
+        if ace.flags & AceFlags.OWNER or (ace.who == uid and not group):
+            shifts = [6]
+        elif ace.flags & AceFlags.GROUP or (ace.who == gid and group):
+            shifts = [3]
+        elif ace.flags & AceFlags.EVERYONE:
+            shifts = [6, 3, 0]
+        else:
+            continue
+        for right, bit in ((AceMask.READ_DATA, 4), (AceMask.WRITE_DATA, 2), (AceMask.EXECUTE, 1)):
+            for shift in shifts if ace.mask & right else ():
+                if not seen & bit << shift and ace.type == AceType.ALLOW:
+                    allowed |= bit << shift
+                seen |= bit << shift
+    return mode & ~0o777 | allowed

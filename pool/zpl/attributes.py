@@ -56,6 +56,8 @@ class NewFile:
         rdev: device number as stored. target: of a symbolic link. size: of a file, if its content comes with it.
         flags: beside those that follow from the rest; atime_ns, mtime_ns, ctime_ns, crtime_ns: times, if not now.
         projid: None where the file system does not count projects.
+        acl: number and bytes of entries that say more than the mode does.
+        number, dnode_size: a certain object number, and bytes of its dnode; None, 0: as the file system likes.
     """
 
     mode: int
@@ -73,11 +75,14 @@ class NewFile:
     ctime_ns: int | None = None
     crtime_ns: int | None = None
     size: int = 0
+    acl: tuple[int, bytes] | None = None
+    number: int | None = None
+    dnode_size: int = 0
 
     def attributes(self) -> dict[str, bytes]:
         """All attributes as stored, in their order."""
         folder = stat.S_ISDIR(self.mode)
-        count, aces = trivial_acl(self.mode)
+        count, aces = self.acl or trivial_acl(self.mode)
         size = EMPTY_DIRECTORY if folder else len(self.target or b"") or self.size
         found: dict[str, bytes] = {
             "ZPL_MODE": _WORD.pack(self.mode),
@@ -105,7 +110,9 @@ class NewFile:
     @property
     def all_flags(self) -> int:
         """Flags of the file: those asked for, and those that follow from what it is."""
-        flags = self.flags | PFlags.ACL_TRIVIAL | PFlags.ARCHIVE | PFlags.AV_MODIFIED
+        flags = self.flags | PFlags.ARCHIVE | PFlags.AV_MODIFIED
+        if self.acl is None:
+            flags |= PFlags.ACL_TRIVIAL
         if stat.S_ISDIR(self.mode):
             flags |= PFlags.ACL_AUTO_INHERIT
         if self.projid is not None:

@@ -74,14 +74,14 @@ def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:
         znode = fs.znode(znode.object)
         dn = fs.mutable(znode.object)
         if size < znode.size:
-            _cut(dn, size)
+            cut(dn, size)
         else:
             grow_block(dn, size, fs.recordsize)
         now = fs.clock()
         return fs.change(znode, {"ZPL_SIZE": size, "ZPL_MTIME": now, "ZPL_CTIME": now})
 
 
-def _cut(dn: MutableDnode, size: int) -> None:
+def cut(dn: MutableDnode, size: int) -> None:
     """Nothing is left behind ``size``: blocks are freed, and the rest of the last one is zero."""
     first = -(-size // dn.datablksz)
     dn.free_range(first, dn.maxblkid + 1 - first)

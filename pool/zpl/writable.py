@@ -231,19 +231,21 @@ class MutableFilesystem(Filesystem):
 
     def allocate(self, new: NewFile, further: Mapping[str, bytes] | None = None) -> MutableDnode:
         """A new object with these attributes and no name, in a transaction; ``further``: more of them, as stored."""
+        dnode_size = new.dnode_size or self.dnodesize
         if stat.S_ISDIR(new.mode):
             zap = create_zap(
                 self.objset,
                 ObjectType.DIRECTORY_CONTENTS,
                 self.objset.random_bytes,
                 bonus_type=ObjectType.SA,
-                dnode_size=self.dnodesize,
+                dnode_size=dnode_size,
                 normflags=self.normflags,
+                number=new.number,
             )
             dn: MutableDnode = zap.dnode
         else:
             dn = self.objset.allocate(
-                ObjectType.PLAIN_FILE_CONTENTS, bonus_type=ObjectType.SA, dnode_size=self.dnodesize
+                ObjectType.PLAIN_FILE_CONTENTS, bonus_type=ObjectType.SA, dnode_size=dnode_size, number=new.number
             )
         self.attributes.store(dn, {**new.attributes(), **further} if further else new.attributes())
         return dn

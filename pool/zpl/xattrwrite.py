@@ -52,7 +52,7 @@ def set_xattr(
         if packed and len(value) <= ENTRY_MAX:
             stored = {k: v for k, v in xattr.packed(znode).items() if xattr.linux_name(k) != name}
             stored[name] = value
-            data = _pack(stored)
+            data = pack(stored)
             if len(data) <= PACKED_MAX:
                 znode = fs.change(znode, {"ZPL_DXATTR": data, "ZPL_CTIME": fs.clock()})
                 _remove_file(fs, znode, name)
@@ -86,7 +86,7 @@ def _check(name: str, value: bytes) -> None:
         raise LimitError("an extended attribute is too long", name=directory.printable(name), bytes=len(value))
 
 
-def _pack(stored: dict[str, bytes]) -> bytes:
+def pack(stored: dict[str, bytes]) -> bytes:
     packed = NVList()
     for name, value in stored.items():
         packed.add(name, value, NvType.BYTE_ARRAY)
@@ -99,7 +99,7 @@ def _unpack(fs: MutableFilesystem, znode: Znode, name: str) -> Znode:
     stored = {k: v for k, v in before.items() if xattr.linux_name(k) != name}
     if len(stored) == len(before):
         return znode
-    return fs.change(znode, {"ZPL_DXATTR": _pack(stored) if stored else None})
+    return fs.change(znode, {"ZPL_DXATTR": pack(stored) if stored else None})
 
 
 def _hidden(fs: MutableFilesystem, znode: Znode) -> Znode:

@@ -140,7 +140,7 @@ def test_create_with_attributes_and_acl() -> None:
     assert (found.domains, found.name) == ((b"DOM",), b"file")
     entries = (acl.Ace(0, 0x1000, 1), acl.Ace(0, 0, 1, 77))
     counts = struct.pack("<5Q", 2, 1, 1, 24, 4)
-    tail = XVATTR + acl.encode_aces(entries, "<") + struct.pack("<Q", 1 << 32 | 77) + b"D\0file\0"
+    tail = XVATTR + acl.encode_old_aces(entries, "<") + struct.pack("<Q", 1 << 32 | 77) + b"D\0file\0"
     found = zilrecord.decode(create(TxType.MKDIR_ACL_ATTR, tail, counts), "<")
     assert isinstance(found, zilrecord.Create)
     assert (found.aces, found.acl_flags, found.fuids) == (entries, 4, (1 << 32 | 77,))
@@ -183,8 +183,8 @@ def test_others() -> None:
     assert zilrecord.decode(record(TxType.SETSAXATTR, struct.pack("<QQ", 7, 0) + b"user.x\0"), "<").value is None
     old = acl.encode_old_aces([acl.Ace(0, 0, 1, 5)], "<")
     assert zilrecord.decode(record(TxType.ACL_V0, struct.pack("<QQ", 7, 1) + old), "<").aces[0].who == 5
-    new = acl.encode_aces([acl.Ace(0, 0, 1, 5)], "<")
-    assert zilrecord.decode(record(TxType.ACL, struct.pack("<6Q", 7, 1, 0, 0, 16, 4) + new), "<").aces[0].who == 5
+    new = acl.encode_old_aces([acl.Ace(0, 0, 1, 5)], "<") + bytes(4)
+    assert zilrecord.decode(record(TxType.ACL, struct.pack("<6Q", 7, 1, 0, 0, 12, 4) + new), "<").aces[0].who == 5
     bps = np.stack([pointer(1), pointer(2)]).tobytes()
     clone = zilrecord.decode(record(TxType.CLONE_RANGE, struct.pack("<5Q", 7, 0, 1 << 18, 1 << 17, 2) + bps), "<")
     assert (clone.block_size, len(clone.bps)) == (1 << 17, 2)
