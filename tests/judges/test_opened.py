@@ -25,7 +25,7 @@ pytestmark = pytest.mark.judge
 REFUSED = {
     "block-cloning": "block_cloning", "checkpoint": "zpool_checkpoint",
     "dedup": "fast_dedup", "dedup-legacy": "deduplication", "raidz-expansion": "raidz_expansion",
-    "removal": "device_removal", "version28": "version 28", "zil": "intent logs", "zil-slog": "intent logs",
+    "removal": "device_removal", "version28": "version 28",
 }  # fmt: skip
 
 
