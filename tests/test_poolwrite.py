@@ -494,3 +494,18 @@ def test_failed_writes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pool.close()
     with import_pool("tank", [str(tmp_path)]) as reader:
         assert sorted(reader.fs("tank").listdir("/")) == ["x", "y"]
+
+
+def test_a_walk_sees_what_is_not_on_disk_yet(tmp_path: Path) -> None:
+    """Directories below the first came from their old dnodes: with files that were gone, without new ones."""
+    with create_pool("tank", [str(tmp_path / "a.img")], size=64 << 20, env=Env.fixed(2)) as pool:
+        vfs = pool.fs()
+        vfs.makedirs("/a/b")
+        for name in "123":
+            vfs.write_bytes(f"/a/b/{name}", b"old")
+        pool.sync()
+        vfs.unlink("/a/b/1")
+        vfs.write_bytes("/a/b/2", b"newer")
+        vfs.write_bytes("/a/b/4", b"")
+        expected = {".": 0, "a": 0, "a/b": 0, "a/b/2": 5, "a/b/3": 3, "a/b/4": 0}
+        assert {path: 0 if znode.is_dir else znode.size for path, znode in vfs.tree("/")} == expected

@@ -27,11 +27,13 @@ from ..errors import (
     NotADirectoryInPoolError,
     NotEmptyError,
     NotFoundError,
+    PoolError,
     ReadOnlyError,
     UnsupportedError,
     UsageError,
 )
 from ..ondisk.dmutypes import ObjectType
+from ..ondisk.dnode import DnodeBlock
 from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, ZPL_VERSION_SA, Case, PFlags
 from . import directory
 from .aclwrite import trivial_acl
@@ -130,6 +132,10 @@ class MutableFilesystem(Filesystem):
         return self.objset.dnode(number)
 
     # --- attributes -------------------------------------------------------------------------------------------------
+
+    def _one_of_many(self, number: int, block: DnodeBlock | None) -> Znode | PoolError:
+        # What has changed is not on disk yet.
+        return super()._one_of_many(number, None if number in self.objset.changed else block)
 
     def change(self, znode: Znode, values: Mapping[str, int | bytes | None]) -> Znode:
         """Set attributes of a file (``None`` takes one away); gives the file as it is then.
