@@ -20,6 +20,7 @@ from ..ondisk import dsl as ondisk_dsl
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dmutypes import ObjectType
 from .featurerefs import FeatureCounts
+from .mosobj import is_zap
 
 OBJECT_DIRECTORY = 1
 EMPTY_BPOBJ = "empty_bpobj"
@@ -73,6 +74,41 @@ class DeadlistWriter:
             leave_empty(self._mos, self._features)
             return made
         return MutableBpobj(self._mos, number)
+
+
+def free_deadlist(mos: MutableObjset, number: int, features: FeatureCounts) -> None:
+    """Free a deadlist or a livelist with all its lists, but not the blocks they name.
+
+    Source: OpenZFS, dsl_deadlist.c (``dsl_deadlist_free``).
+    """
+    shared = MutableZap(mos.dnode(OBJECT_DIRECTORY)).get_int(EMPTY_BPOBJ, 0)
+    for entry in list(MutableZap(mos.dnode(number)).items()):
+        if entry.value == shared:
+            leave_empty(mos, features)
+        else:
+            MutableBpobj(mos, entry.value).free()
+    mos.free(number)
+
+
+def drop_livelist(mos: MutableObjset, dir_obj: int, features: FeatureCounts) -> None:
+    """Let a clone no longer list its own blocks, if it does.
+
+    The list only makes destroying the clone quick, and OpenZFS gives it up itself when a clone has become too unlike
+    its origin, or has a snapshot; it must be complete or not be there. Blocks are not added to it here.
+
+    Args:
+        dir_obj: of the clone's directory.
+
+    Source: OpenZFS, dsl_dir.c (``dsl_dir_remove_livelist``).
+    """
+    if not is_zap(mos.dnode(dir_obj)):
+        return  # nothing was ever added to the directory's fixed fields
+    fields = MutableZap(mos.dnode(dir_obj))
+    number = fields.get_int(ondisk_dsl.DIR_LIVELIST, 0)
+    if number:
+        fields.remove(ondisk_dsl.DIR_LIVELIST)
+        free_deadlist(mos, number, features)
+        features.add("livelist", -1)
 
 
 def leave_empty(mos: MutableObjset, features: FeatureCounts) -> None:

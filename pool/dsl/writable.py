@@ -19,7 +19,7 @@ from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from . import charge
 from .datasetfeatures import activate, active_on, deactivate, needed_by
-from .deadlistwrite import DeadlistWriter
+from .deadlistwrite import DeadlistWriter, drop_livelist
 from .featurerefs import FeatureCounts
 
 #: Property of the directory that says what a head has reserved for itself.
@@ -89,6 +89,8 @@ class WritableDataset:
         """Write the object set's changes, and charge for them in the MOS."""
         bp = self.objset.sync()
         phys = charge.read_dataset(self.mos, self.number)
+        if self.origin_txg > 1:
+            drop_livelist(self.mos, phys.dir_obj, self._features)
         gained, self._gained = self._gained, Sizes()
         parts, self._dead = self._dead, []
         dead, own = Sizes(), 0

@@ -21,7 +21,7 @@ from ..dmu.traverse import walk
 from ..dsl import charge
 from ..dsl.create import create_dir, create_head
 from ..dsl.datasetfeatures import activate, deactivate_all
-from ..dsl.deadlistwrite import EMPTY_BPOBJ, leave_empty
+from ..dsl.deadlistwrite import drop_livelist, free_deadlist
 from ..dsl.writable import WritableDataset
 from ..dsl.writesettings import settings_of
 from ..errors import ExistsError, NotEmptyError, UnsupportedError, UsageError
@@ -34,7 +34,6 @@ from ..ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from ..zil import chain
 from ..zpl.accounting import Accounting
 from ..zpl.create import FLAG_PROJECTQUOTA, FLAG_USERACCOUNTING, FLAG_USEROBJACCOUNTING, create_content
-from .mos import OBJECT_DIRECTORY
 
 if TYPE_CHECKING:
     from ..dmu.writepolicy import WriteSettings
@@ -91,10 +90,8 @@ def check_writable(dataset: DslDataset) -> None:
     """Refuse what a change to this dataset would have to keep right, and is not kept right here.
 
     Raises:
-        UnsupportedError: it is a clone that lists its blocks, has bookmarks that count what is freed, or is redacted.
+        UnsupportedError: it has bookmarks that count what is freed, or is redacted.
     """
-    if dataset.dir.livelist is not None:
-        raise UnsupportedError("clones that keep a list of their blocks are not written", dataset=dataset.name)
     if any(mark.phys.flags & BookmarkFlags.HAS_FBN for mark in dataset.bookmarks()):
         raise UnsupportedError("a dataset with bookmarks that count freed space is not written", dataset=dataset.name)
     if dataset.redaction_snapshots is not None:
@@ -207,7 +204,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
 
     Raises:
         NotEmptyError: it has snapshots or children. UsageError: it is the pool's root.
-        UnsupportedError: it is a clone of a snapshot.
+        UnsupportedError: it is a clone of a snapshot that is to go with its last clone.
     """
     directory = dataset.dir
     if directory.parent is None:
@@ -216,8 +213,10 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         raise NotEmptyError(f"{dataset.name} has datasets below it", "destroy them first")
     if dataset.snapshots():
         raise NotEmptyError(f"{dataset.name} has snapshots", "destroy them first")
-    if directory.origin is not None:
-        raise UnsupportedError("clones are not destroyed yet", dataset=dataset.name)
+    if directory.origin is not None and directory.origin.defer_destroy:
+        raise UnsupportedError(
+            "clones of a snapshot that is to be destroyed with them are not destroyed yet", dataset=dataset.name
+        )
     mos, tx = engine.mos, engine.tx
     # What was written in this txg is written for good before it is freed: a walk sees only what is on disk.
     engine.sync()
@@ -236,6 +235,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         charge.did_use(mos, directory.obj, USED_HEAD, gone)
         if figures.reserved:
             charge.did_use(mos, figures.parent_obj, USED_CHILD_RSRV, Sizes(-figures.reserved))
+        drop_livelist(mos, directory.obj, engine.features)
         _forget(engine, dataset)
         deactivate_all(mos, dataset.obj, engine.features)
         _free_objects(engine, dataset)
@@ -278,14 +278,9 @@ def _forget(engine: Engine, dataset: DslDataset) -> None:
 def _free_objects(engine: Engine, dataset: DslDataset) -> None:
     mos = engine.mos
     phys, directory = charge.read_dataset(mos, dataset.obj), charge.read_dir(mos, dataset.dir.obj)
-    shared = MutableZap(mos.dnode(OBJECT_DIRECTORY)).get_int(EMPTY_BPOBJ, 0)
-    for entry in list(MutableZap(mos.dnode(phys.deadlist_obj)).items()):
-        if entry.value == shared:
-            leave_empty(mos, engine.features)
-        else:
-            mos.free(entry.value)
+    free_deadlist(mos, phys.deadlist_obj, engine.features)
     for number in (
-        phys.deadlist_obj, phys.snapnames_zapobj, phys.props_obj, dataset.obj,
+        phys.snapnames_zapobj, phys.props_obj, dataset.obj,
         directory.child_dir_zapobj, directory.props_zapobj, directory.clones, dataset.dir.obj,
     ):  # fmt: skip
         if number:
