@@ -121,7 +121,13 @@ class Logs:
                     f" and it stays as it is ({claimed.records} records)"
                 )
             return
-        log.recovery = Recovery(open_dataset(self.engine, log.head), claimed)
+        try:
+            dataset = open_dataset(self.engine, log.head)
+        except UnsupportedError:
+            if claimed.replayable or int(log.header.log["birth"]) >= first:
+                raise
+            return  # an empty log of a dataset that is not written here, of an exported pool: it stays as it is
+        log.recovery = Recovery(dataset, claimed)
         self.waiting.append(log)
 
     def _discard(self, log: WaitingLog, why: str) -> None:
