@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ln": ("edit", "make links in a pool"),
     "mkfs": ("mkfs", "an image of a pool from folders and tar archives, in one go; the same bytes every time"),
     "manifest": ("manifest", "describe every file of a pool with its checksum, or check such a description"),
-    "lab": ("lab", "power cuts on simulated disks, every crash state verified; long runs of random changes"),
+    "lab": ("lab", "power cuts on simulated disks, every crash state verified; the write hole; long runs"),
     "verify": ("verify", "read every copy and every parity column of every block"),
 }
 

@@ -16,7 +16,7 @@ from ..env import Env
 from ..poolcreate import create_pool, open_pool
 from ..poolwrite import WritablePool
 from .checker import SYNCED, Found
-from .crash import CrashState, States
+from .crash import CrashState, Plan, States, enumerate_states, sample
 from .journal import SECTOR, Journal
 from .layouts import DISK_SIZE, make_disks
 from .model import History, ModelFs
@@ -156,3 +156,13 @@ def record(options: RunOptions) -> Run:
         PoolError: the engine refuses what it should be able to do.
     """
     return Recorder(options).record()
+
+
+def choose(run: Run, count: int) -> list[CrashState]:
+    """About ``count`` states of a run: a sample of all kinds, or with more random sets where there are too few."""
+    every = list(enumerate_states(run.journal, Plan(seed=run.options.seed)))
+    if len(every) >= count:
+        return sample(every, count, run.options.seed)
+    boundaries = sum(state.word == "none" for state in every)
+    more = 32 + -(-(count - len(every)) // max(1, boundaries))
+    return sample(list(enumerate_states(run.journal, Plan(seed=run.options.seed, random_sets=more))), count, 1)

@@ -77,3 +77,21 @@ def test_churn(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert run("lab", "churn", "--layout", "heap").status == 2
     assert run("lab", "churn", "--zdb", "no-such-program").status == 2
     assert "in turn" in run("lab", "churn", "--help").out
+
+
+def test_the_write_hole(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    small = ("--states", "25", "--rounds", "4", "--writes", "3", "--layouts")
+    result = run("lab", "writehole", *small, "raid5,raidz1", "--svg", tmp_path / "hole.svg")
+    assert result.status == 0, result.err
+    rows = {line.split()[0]: line.split() for line in result.lines[1:3]}
+    assert int(rows["raid5"][5]) > 0 and rows["raidz1"][5] == "0" and rows["raidz1"][-1] == "0.0%"
+    assert "raidz1" in (tmp_path / "hole.svg").read_text()
+    line = next(line for line in result.lines if line.startswith("again: uberblock lab writehole"))
+    words = line.removeprefix("again: uberblock ").split(" --case ")
+    again = run(*words[0].split(), "--case", words[1].strip('"'), "--save", tmp_path / "case")
+    assert again.status == 1 and "silently wrong" in again.out and (tmp_path / "case" / "CASE.txt").exists()
+    found = json.loads(run("lab", "writehole", *small, "raid5", "--json", "--cases", "2").out)
+    assert found["layouts"][0]["silently_wrong"] == int(rows["raid5"][5]) and len(found["layouts"][0]["found"]) == 2
+    assert run("lab", "writehole", "--layouts", "raid9").status == 2
+    assert run("lab", "writehole", "--case", "nonsense").status == 2
+    assert run("lab").status == 2 and run("lab", "--help").status == 0 and run("lab", "nothing").status == 2

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from uberblock.pool.cli.lab import choose
 from uberblock.pool.cli.lab import run as lab
 from uberblock.pool.errors import UsageError
 from uberblock.pool.lab.losing import LosingRecorder, explorer_of, record_losing
-from uberblock.pool.lab.workload import RunOptions
+from uberblock.pool.lab.workload import RunOptions, choose
 from uberblock.pool.spa.engine import Engine
 from uberblock.pool.vdev.leaf import LeafVdev
 

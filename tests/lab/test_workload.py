@@ -11,7 +11,6 @@ import pytest
 from uberblock.kernels.rangetree import RangeTree
 from uberblock.pool import import_pool
 from uberblock.pool.alloc.livemetaslab import LiveMetaslab
-from uberblock.pool.cli.lab import choose
 from uberblock.pool.errors import UsageError
 from uberblock.pool.lab.checker import examine, judge
 from uberblock.pool.lab.crash import CrashState, Plan, enumerate_states, parse
@@ -20,7 +19,7 @@ from uberblock.pool.lab.journal import Journal
 from uberblock.pool.lab.layouts import LAYOUTS, make_disks, words_of
 from uberblock.pool.lab.save import save
 from uberblock.pool.lab.simdisk import SimDisk
-from uberblock.pool.lab.workload import Recorder, Run, RunOptions, record
+from uberblock.pool.lab.workload import Recorder, Run, RunOptions, choose, record
 from uberblock.pool.vdev import labels
 from uberblock.pool.zio.writer import ZioWriter
 

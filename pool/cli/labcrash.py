@@ -1,0 +1,172 @@
+"""``uberblock lab crash``: crash states of recorded runs, each imported and verified."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ..device.cachemode import CACHE_MODES
+from ..errors import UsageError
+from ..lab.crash import parse
+from ..lab.explore import Explorer, Report, explore
+from ..lab.layouts import LAYOUTS
+from ..lab.losing import bears_loss, explorer_of, record_losing
+from ..lab.save import save
+from ..lab.workload import Run, RunOptions, choose, record
+from .main import Parser
+from .progress import progress
+
+EPILOG = """\
+A run makes a pool on simulated disks, changes it for some txgs, and exports it; everything follows from the seed. Its
+crash states are what a power cut may leave: any subset of the writes that no flush had made durable, whole or torn.
+Each is imported, every block verified, all space accounted for, and the content held against a model. What is wrong is
+printed with the words that show it again. Exit status 1: something was.
+
+examples:
+  uberblock lab crash --seed 1 --states 10000
+  uberblock lab crash --lose gone --states 10000
+  uberblock lab crash --layout raidz2 --txgs 10 --states 100000 --processes 0
+  uberblock lab crash --layout "mirror . . log ." --seed 3 --state "@812 random 17" --save STATE
+  zdb -e -p STATE -bcc lab
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``lab crash``; gives the exit status."""
+    args = _parser().parse_args(argv)
+    return _one_state(args) if args.state else _explore(args)
+
+
+def _parser() -> Parser:
+    parser = Parser("lab crash", "Explore the crash states of pools on simulated disks.", EPILOG)
+    known = ", ".join(LAYOUTS)
+    parser.add_argument(
+        "--layout",
+        default="",
+        metavar="WORDS",
+        help=f"one of {known}, or vdevs in zpool create's words, a dot for each disk; without it all of these in turn",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="what the run follows from (default 1)")
+    parser.add_argument("--txgs", type=int, default=6, help="txgs of a run (default 6)")
+    parser.add_argument("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
+    parser.add_argument("--sector", type=int, default=512, help="bytes that are written whole or not (default 512)")
+    parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="of the disks")
+    parser.add_argument(
+        "--lose", choices=("back", "gone"),
+        help="one disk is away now and then, vanishes, or fails; in the crash states it is back as it is, or gone",
+    )  # fmt: skip
+    parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
+    parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")
+    parser.add_argument("--state", metavar="LINE", help="check this one state of the run, say everything found")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="with --state: write its disks there as images")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _options(args: Namespace, layout: str, seed: int) -> RunOptions:
+    try:
+        return RunOptions(
+            layout=layout, seed=seed, txgs=args.txgs, steps=args.steps, sector=args.sector, cache=args.cache
+        )
+    except ValueError as error:
+        raise UsageError(f"lab crash: {error}") from None
+
+
+def _recorded(args: Namespace, options: RunOptions, *, memo: bool = True) -> tuple[Run, Explorer, str]:
+    """A run, an explorer of its crash states, and the disk that is lost in it, if one is."""
+    if args.lose is None:
+        found = record(options)
+        return found, Explorer(found.journal, found.history, memo=memo), ""
+    found, lost = record_losing(options)
+    return found, explorer_of(found, lost, gone=args.lose == "gone", memo=memo), found.disks[lost].name
+
+
+def _one_state(args: Namespace) -> int:
+    if not args.layout:
+        raise UsageError("lab crash: --state needs --layout", "it was printed with the state")
+    try:
+        state = parse(args.state)
+    except ValueError as error:
+        raise UsageError(f"lab crash: {error}") from None
+    found, explorer, lost = _recorded(args, _options(args, args.layout, args.seed), memo=False)
+    try:
+        wrong = explorer.wrong(state)
+    except ValueError as error:
+        raise UsageError(f"lab crash: {error}", "is it a state of this run?") from None
+    explorer.states.move(state.cut)
+    print(f"{len(explorer.states.pending)} writes are pending at event {state.cut} of {len(found.journal)}")
+    if lost:
+        print(f"{lost} is the one that is lost")
+    print(f"the pool opens at txg {explorer.found(state).txg}" if explorer.found(state).txg >= 0 else "no pool opens")
+    print("\n".join(wrong) if wrong else "nothing is wrong")
+    if args.save is not None:
+        for path in save(explorer.states, state, args.save):
+            print(path)
+    return 1 if wrong else 0
+
+
+def _explore(args: Namespace) -> int:
+    """Runs with one seed after the other, over the layouts, until enough states were checked."""
+    layouts = [args.layout] if args.layout else [one for one in LAYOUTS if args.lose is None or bears_loss(one)]
+    total, seed = Report(), args.seed
+    with progress("crash states", args.states, quiet=args.quiet or args.json, unit="states") as advance:
+        while total.states < args.states and not (args.stop and total.wrong >= args.stop):
+            for layout in layouts:
+                # Shared out evenly over the layouts of a round, and never one state of a run only.
+                share = min(args.states - total.states, max(500, args.states // len(layouts)))
+                if share <= 0:
+                    break
+                options = _options(args, layout, seed)
+                found, explorer, _ = _recorded(args, options)
+                states = choose(found, share)
+                part = explore(
+                    explorer, states, processes=args.processes, stop_after=args.stop or None, progress=advance
+                )
+                _tell(args, options, found, part)
+                total.add(part)
+                total.seconds += part.seconds
+            seed += 1
+    if not args.json:
+        print(f"in all: {replace(total, violations=[])!s}")
+    return 1 if total.wrong else 0
+
+
+def _tell(args: Namespace, options: RunOptions, found: Run, report: Report) -> None:
+    if args.json:
+        record_ = {
+            "layout": options.layout,
+            "seed": options.seed,
+            "txgs": options.txgs,
+            "events": len(found.journal),
+            "digest": found.journal.digest(),
+            "states": report.states,
+            "checked": report.checked,
+            "wrong": report.wrong,
+            "by_kind": dict(report.by_word),
+            "seconds": round(report.seconds, 3),
+            "violations": [
+                {"state": str(one.state), "wrong": one.wrong, "shrunk": str(one.shrunk) if one.shrunk else None}
+                for one in report.violations
+            ],
+        }
+        print(json.dumps(record_))
+        return
+    print(f"{options.layout}, seed {options.seed}: {len(found.journal)} events; {report}")
+    if report.violations:
+        defaults = asdict(RunOptions())
+        more = "".join(
+            f" --{name} {value}"
+            for name, value in asdict(options).items()
+            if name in ("steps", "sector", "cache") and value != defaults[name]
+        )
+        more += f" --lose {args.lose}" if args.lose else ""
+        line = report.violations[0].shrunk or report.violations[0].state
+        print(
+            f'again: uberblock lab crash --layout "{options.layout}" --seed {options.seed} --txgs {options.txgs}{more} '
+            f'--state "{line}"'
+        )
