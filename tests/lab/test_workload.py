@@ -179,7 +179,7 @@ def test_zdb_says_the_same_of_saved_states(layout: str, tmp_path: Path, judge: C
     run = record(RunOptions(layout=layout, seed=8, txgs=3))
     explorer = Explorer(run.journal, run.history)
     states = [state for state in choose(run, 400) if explorer.found(state).txg > 0]
-    for number, state in enumerate(states[:: len(states) // 4]):
+    for number, state in enumerate(states[:: len(states) // 2]):
         folder = tmp_path / str(number)
         save(explorer.states, state, folder)
         command = [judge("zdb"), "-e", "-p", str(folder), "-bcc", "lab"]
