@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
+from .dmu.mutable import PLACE_BYTES
 from .dmu.tx import TxManager
 from .errors import (
     ExistsError,
@@ -24,6 +25,7 @@ from .ondisk.zplconst import rdev_of
 from .vfs import Entry, Path, Vfs, text_of
 from .zpl import directory, filewrite, xattrwrite
 from .zpl.attributes import NewFile
+from .zpl.bulk import NewFiles
 from .zpl.directory import printable
 from .zpl.file import ZplFile
 from .zpl.filewrite import MutableFile
@@ -42,6 +44,9 @@ _MODES = {
     "ab": (False, True),
     "ab+": (True, True),
 }
+
+#: Content of fewer bytes is made together with its file.
+SMALL = PLACE_BYTES
 
 
 class MutableVfs(Vfs):
@@ -69,6 +74,7 @@ class MutableVfs(Vfs):
         self.xattr_packed = xattr_packed
         self.uid = uid
         self.gid = gid
+        self._new_files = NewFiles(filesystem)
 
     def transaction(self) -> AbstractContextManager[TxManager]:
         """Everything done inside, here or in other datasets of the pool, is done together or not at all."""
@@ -102,9 +108,24 @@ class MutableVfs(Vfs):
         target: bytes | None = None,
         times_ns: tuple[int, int] | None = None,
     ) -> Znode:
-        fs = self.filesystem
         folder, name = self._place(path)
-        new = NewFile(
+        new = self._new_file(folder, mode, uid=uid, gid=gid, rdev=rdev, target=target, times_ns=times_ns)
+        return self.filesystem.make(folder, name, new)
+
+    def _new_file(
+        self,
+        folder: Znode,
+        mode: int,
+        *,
+        uid: int | None = None,
+        gid: int | None = None,
+        rdev: int | None = None,
+        target: bytes | None = None,
+        times_ns: tuple[int, int] | None = None,
+        size: int = 0,
+    ) -> NewFile:
+        fs = self.filesystem
+        return NewFile(
             mode=mode,
             uid=self.uid if uid is None else uid,
             gid=self.gid if gid is None else gid,
@@ -116,8 +137,8 @@ class MutableVfs(Vfs):
             projid=fs.new_projid,
             atime_ns=times_ns[0] if times_ns else None,
             mtime_ns=times_ns[1] if times_ns else None,
+            size=size,
         )
-        return fs.make(folder, name, new)
 
     # --- making -------------------------------------------------------------------------------------------------------
 
@@ -206,8 +227,24 @@ class MutableVfs(Vfs):
 
     def write_bytes(self, path: Path, data: Any, *, permissions: int = 0o644) -> None:
         """Make a file with this content, or replace the content of one that is there, in one go."""
-        with self.transaction(), self.open(path, "wb", permissions=permissions) as file:
-            file.write(data)
+        content = memoryview(data).cast("B")
+        with self.transaction():
+            if len(content) < SMALL and self._write_new(path, content, permissions):
+                return
+            with self.open(path, "wb", permissions=permissions) as file:
+                file.write(content)
+
+    def _write_new(self, path: Path, content: memoryview, permissions: int) -> bool:
+        """Make a small file with its content in one step. Returns: False: it is there already, or no such file."""
+        fs = self.filesystem
+        if len(content) > fs.recordsize or posixpath.basename(text_of(path)) in ("", ".", ".."):
+            return False
+        folder, name = self._place(path)
+        if fs.find(folder, name) is not None:
+            return False
+        mode = statmodule.S_IFREG | statmodule.S_IMODE(permissions)
+        self._new_files.make(folder, name, self._new_file(folder, mode, size=len(content)), content)
+        return True
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ Layout: ondisk/zap.py. Source: OpenZFS, zap_micro.c.
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +104,16 @@ class MicroEntries:
     def leaf_can_hold_one_more(self, hashed: int) -> bool:
         """Entries of this hash, and one more, fit into one leaf of a fat ZAP, and there is a cd for it."""
         return (len(self._by_hash().get(hashed, ())) + 1) * CHUNKS_PER_ENTRY < CHUNKS_PER_LEAF
+
+    def leaves_can_hold(self, hashes: Sequence[int]) -> bool:
+        """The same for many new entries."""
+        if len(set(hashes)) == len(hashes):
+            return all(self.leaf_can_hold_one_more(hashed) for hashed in hashes)
+        there = self._by_hash()
+        most = CHUNKS_PER_LEAF - 1
+        return all(
+            (len(there.get(hashed, ())) + count) * CHUNKS_PER_ENTRY <= most for hashed, count in Counter(hashes).items()
+        )
 
     def grow(self, size: int) -> None:
         """The block has ``size`` bytes now."""

@@ -107,6 +107,27 @@ class MutableDnode(Dnode):
         self.objset.mark(self)
         return self.changes
 
+    def fill_new(self, bonus: bytes, content: Block | None) -> None:
+        """Bonus and only block of an object that was just made; whoever does this notes how it is undone.
+
+        Raises:
+            LimitError: more than fits.
+        """
+        if len(bonus) > self.bonus_capacity:
+            raise LimitError("a bonus does not fit", bytes=len(bonus), room=self.bonus_capacity, **self._where())
+        self.changes = Changes()
+        self._bonus, self.bonuslen = bonus, len(bonus)
+        if content is not None:
+            self.changes.blocks[0] = content
+        self.objset.mark(self)
+
+    def withdraw(self) -> None:
+        """It was never made."""
+        self.version += 1
+        self.block_version += 1
+        self.changes = None
+        self.objset.unmark(self)
+
     def _state(self) -> tuple[Any, ...]:
         changes = self.changes
         kept = None if changes is None else (list(changes.freed), changes.spill, changes.spill_changed)

@@ -6,8 +6,7 @@ more than one of a number, so that all see the same changes.
 ``sync`` writes the changed objects' trees, then the accounting of who owns how much, then the dnode blocks (which are
 data of the metadnode), last the objset block: parents after children, as a pointer needs its block's checksum.
 
-Object numbers: new objects are put behind the last one and into the slots that were freed since the pool was opened;
-a slot freed in a txg is given out again in a later one at the earliest.
+Object numbers: see ``slots.py``; a slot freed in a txg is given out again in a later one at the earliest.
 
 Source: OpenZFS, dmu_object.c, dmu_objset.c.
 """
@@ -33,7 +32,6 @@ from ..ondisk.dnode import (
     BLOCK_SIZE,
     FIXED_SIZE,
     MAX_BLKPTR,
-    MAX_OBJECT,
     SLOT_SIZE,
     SLOTS_PER_BLOCK,
     DnodeBlock,
@@ -41,8 +39,9 @@ from ..ondisk.dnode import (
 )
 from ..ondisk.objset import GROUPUSED, METADNODE, PROJECTUSED, USERUSED, ObjsetPhys, ObjsetType
 from .dnode import Dnode
-from .mutable import MutableDnode
+from .mutable import Block, MutableDnode
 from .objset import Objset, Unreadable
+from .slots import Slots
 from .treewrite import TreeWriter, dnodes_in
 from .tx import TxManager
 from .writepolicy import WriteSettings, policy_for
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
 #: Levels of the metadnode of a new object set: enough for 2^48 objects. Source: dmu_objset.c.
 META_LEVELS = 6
 INDIRECT_SHIFT = 17
-_FULL = (1 << SLOTS_PER_BLOCK) - 1
 
 #: Blocks that are not referred to any more: (pointers, which of them were overwritten in place).
 Killed = Callable[[BpArray, "NDArray[np.bool_] | None"], None]
@@ -106,9 +104,7 @@ class MutableObjset(Objset):
         self.changed: dict[int, MutableDnode] = {}
         self._live: WeakValueDictionary[int, MutableDnode] = WeakValueDictionary()
         self.large_dnodes = False  # a dnode of several slots was allocated
-        self._slots: dict[int, int] = {}  # dnode block -> bits of the slots in use
-        self._cursor = -1
-        self._with_room: set[int] = set()
+        self._slots = Slots(self)
         self._freed_slots: list[tuple[int, int]] = []
         super().__init__(zio, bp, keys, name=name)
         if self.order != "<":
@@ -316,14 +312,10 @@ class MutableObjset(Objset):
         Raises:
             LimitError: sizes that do not exist, or no numbers left. UsageError: the number is taken.
         """
-        slots = dnode_size // SLOT_SIZE
-        if dnode_size % SLOT_SIZE or not 1 <= slots <= SLOTS_PER_BLOCK:
-            raise LimitError("a dnode cannot have this size", bytes=dnode_size)
-        if block_size % 512 or not 512 <= block_size <= blkptr.MAX_BLOCK:
-            raise LimitError("blocks cannot have this size", bytes=block_size)
+        slots = _slots_of(dnode_size, block_size)
         if number is None:
-            number = self._find(slots)
-        elif not self._claim(number, slots):
+            number = self._slots.find(slots)
+        elif not self._slots.claim(number, slots):
             raise UsageError("an object number is taken", dataset=self.name or None, object=number)
         self.large_dnodes |= slots > 1
         nblkptr = pointers_for(bonus_type, len(bonus), slots)
@@ -338,10 +330,49 @@ class MutableObjset(Objset):
             blkptr=np.zeros(nblkptr, dtype=BLKPTR),
         )
         dn = self._mutable(number, phys, fresh=True)
-        self.tx.note(lambda: self._release(number, slots))
+        self.tx.note(lambda: self._slots.release(number, slots))
         dn.dirty()
         if bonus:
             dn.set_bonus(bonus)
+        return dn
+
+    def allocate_filled(
+        self, kind: int, content: Block | None, *, block_size: int, bonus_type: int, bonus: bytes, dnode_size: int
+    ) -> MutableDnode:
+        """A new object with all that is in it, one note in the transaction: for making many of them.
+
+        Args:
+            content: of its only block, ``block_size`` bytes that are its own from now on; None: there is none.
+            kind, block_size, bonus_type, bonus, dnode_size: as for ``allocate``.
+
+        Raises:
+            as ``allocate``; NoSpaceError: the pool is full.
+        """
+        slots = _slots_of(dnode_size, block_size)
+        weight = 0 if content is None else block_size
+        if weight:
+            self.admit(weight)
+        number = self._slots.find(slots)
+        self.large_dnodes |= slots > 1
+        nblkptr = pointers_for(bonus_type, len(bonus), slots)
+        phys = DnodePhys(
+            type=kind,
+            indblkshift=INDIRECT_SHIFT,
+            bonustype=bonus_type,
+            datablksz=block_size,
+            extra_slots=slots - 1,
+            blkptr=np.zeros(nblkptr, dtype=BLKPTR),
+        )
+        dn = self._mutable(number, phys, fresh=True)
+
+        def undo() -> None:
+            dn.withdraw()
+            self.waits(-weight, -1 if weight else 0)
+            self._slots.release(number, slots)
+
+        self.tx.note(undo)
+        self.waits(weight, 1 if weight else 0)
+        dn.fill_new(bonus, content)
         return dn
 
     def create_special(self, number: int, kind: int) -> MutableDnode:
@@ -367,52 +398,6 @@ class MutableObjset(Objset):
         for blkid in list(changes.placed):
             dn._displace(blkid)
         dn.gone = True
-
-    # --- slots ------------------------------------------------------------------------------------------------------
-
-    def _used_slots(self, blkid: int) -> int:
-        """Bits of the slots in use in a dnode block, changes included."""
-        bits = self._slots.get(blkid)
-        if bits is None:
-            block = self._block(blkid) if blkid <= self.meta.maxblkid and not self.meta.fresh else None
-            bits = 0
-            if block is not None:
-                for index in block:
-                    bits |= ((1 << (int(block.slots[index]["extra_slots"]) + 1)) - 1) << index
-            self._slots[blkid] = bits
-        return bits
-
-    def _find(self, slots: int) -> int:
-        """A free object number with so many slots, now taken."""
-        for blkid in sorted(self._with_room):
-            index = _gap(self._used_slots(blkid), slots)
-            if index is not None and self._claim(blkid * SLOTS_PER_BLOCK + index, slots):
-                return blkid * SLOTS_PER_BLOCK + index
-            self._with_room.discard(blkid)
-        if self._cursor < 0:
-            self._cursor = 0 if self.meta.fresh else self.meta.maxblkid
-        while True:
-            index = _gap(self._used_slots(self._cursor) | (self._cursor == 0), slots)
-            number = self._cursor * SLOTS_PER_BLOCK + (index or 0)
-            if number >= MAX_OBJECT:
-                raise LimitError("the dataset has no object numbers left", dataset=self.name or None)
-            if index is not None and self._claim(number, slots):
-                return number
-            self._cursor += 1
-
-    def _claim(self, number: int, slots: int) -> bool:
-        blkid, index = divmod(number, SLOTS_PER_BLOCK)
-        mask = ((1 << slots) - 1) << index
-        used = self._used_slots(blkid)
-        if number <= 0 or mask > _FULL or used & mask:
-            return False
-        self._slots[blkid] = used | mask
-        return True
-
-    def _release(self, number: int, slots: int) -> None:
-        blkid, index = divmod(number, SLOTS_PER_BLOCK)
-        self._slots[blkid] = self._used_slots(blkid) & ~(((1 << slots) - 1) << index)
-        self._with_room.add(blkid)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -444,7 +429,7 @@ class MutableObjset(Objset):
         self.dirty_bytes = 0
         self.tx.dirty.pop(id(self), None)
         for number, slots in self._freed_slots:
-            self._release(number, slots)
+            self._slots.release(number, slots)
         self._freed_slots.clear()
         return self._put_objset(txg, rewrite)
 
@@ -498,20 +483,19 @@ class MutableObjset(Objset):
         return new
 
 
+def _slots_of(dnode_size: int, block_size: int) -> int:
+    """Slots of a new dnode. Raises: LimitError: sizes that do not exist."""
+    slots = dnode_size // SLOT_SIZE
+    if dnode_size % SLOT_SIZE or not 1 <= slots <= SLOTS_PER_BLOCK:
+        raise LimitError("a dnode cannot have this size", bytes=dnode_size)
+    if block_size % 512 or not 512 <= block_size <= blkptr.MAX_BLOCK:
+        raise LimitError("blocks cannot have this size", bytes=block_size)
+    return slots
+
+
 def pointers_for(bonus_type: int, bonus_bytes: int, slots: int) -> int:
     """Block pointers a new dnode has. Source: dnode.c (``dnode_allocate``); verified on real pools."""
     if bonus_type == ObjectType.SA:
         return 1
     return min(MAX_BLKPTR, 1 + ((slots * SLOT_SIZE - FIXED_SIZE - 128 - bonus_bytes) >> 7))
-
-
-def _gap(used: int, slots: int) -> int | None:
-    """Index of the first run of so many free slots; None: there is none."""
-    free = ~used & _FULL
-    for shift in range(1, slots):
-        free &= (~used & _FULL) >> shift
-    if not free:
-        return None
-    index = (free & -free).bit_length() - 1
-    return index if index + slots <= SLOTS_PER_BLOCK else None
 

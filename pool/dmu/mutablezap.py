@@ -205,6 +205,16 @@ class MutableZap(Zap):
         """A key as leaves hold it."""
         return raw if self.word_keys else raw + b"\0"
 
+    def _stored_name(self, raw: bytes) -> bytes:
+        """The same of a new key.
+
+        Raises:
+            UsageError: it cannot be one.
+        """
+        if not self.word_keys and (not raw or b"\0" in raw or len(raw) >= self._name_limit):
+            raise UsageError("a ZAP cannot hold this name", name=self._show(raw), limit=self._name_limit - 1)
+        return self._stored(raw)
+
     def _decode(self, leaf: LeafBlock, entry: Entry) -> ZapEntry:
         name, data, size = leaf.name(entry), leaf.value(entry), entry[1]
         if not self.word_keys:
@@ -345,8 +355,7 @@ class MutableZap(Zap):
     def _put(self, key: Key, value: Value, size: int, *, replace: bool) -> None:
         self._fresh()
         raw = self._key_bytes(key)
-        if not self.word_keys and (not raw or b"\0" in raw or len(raw) >= self._name_limit):
-            raise UsageError("a ZAP cannot hold this name", name=self._show(key), limit=self._name_limit - 1)
+        self._stored_name(raw)
         data = encode_value(value, size)
         micro = self._entries
         if micro is not None:
@@ -415,7 +424,7 @@ class MutableZap(Zap):
         self._leafs[1] = leaf
 
     def _put_fat(self, raw: bytes, data: bytes, size: int, *, replace: bool) -> None:
-        hashed, stored = self._hash(raw), self._stored(raw)
+        hashed, stored = self._hash(raw), self._stored_name(raw)
         need = 1 + chunks_for(len(stored)) + chunks_for(len(data))
         blkid, leaf = self._leaf_at(hashed)
         if need > leaf.chunks:

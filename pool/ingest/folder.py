@@ -89,13 +89,16 @@ class _Copy:
         levels = [(folder, self.source(raw, status), raw, iter(self.names(raw)))]
         while levels:
             folder, source, path, names = levels[-1]
-            name = next(names, None)
-            if name is None:
+            name, regular = next(names, (b"", False))
+            if not name:
                 levels.pop()
                 self.maker.leave(folder, source)
                 continue
             inner = path + b"/" + name
             try:
+                if regular:
+                    self.file(folder, name, inner)
+                    continue
                 status = os.lstat(inner)
                 if stat.S_ISDIR(status.st_mode):
                     listed = self.names(inner)
@@ -107,9 +110,10 @@ class _Copy:
             except OSError as error:
                 self._failed(inner, error)
 
-    def names(self, path: bytes) -> list[bytes]:
-        """What is in a folder, in order."""
-        return sorted(os.listdir(path))  # noqa: PTH208 (names are bytes)
+    def names(self, path: bytes) -> list[tuple[bytes, bool]]:
+        """What is in a folder, in order, and whether it is known to be a regular file."""
+        with os.scandir(path) as entries:
+            return sorted((entry.name, entry.is_file(follow_symlinks=False)) for entry in entries)
 
     def _failed(self, path: bytes, error: OSError) -> None:
         """What the source does not give may be left out; what the pool does not take ends everything."""
@@ -119,20 +123,21 @@ class _Copy:
 
     # --- one entry ----------------------------------------------------------------------------------------------------
 
-    def source(self, path: bytes, status: os.stat_result) -> Source:
-        """Attributes of something."""
+    def source(self, path: bytes, status: os.stat_result, descriptor: int | None = None) -> Source:
+        """Attributes of something; ``descriptor``: of it, if it is open."""
         return Source(
             mode=status.st_mode,
             uid=status.st_uid,
             gid=status.st_gid,
             atime_ns=status.st_atime_ns,
             mtime_ns=status.st_mtime_ns,
-            xattrs=self._xattrs(path),
+            xattrs=self._xattrs(path if descriptor is None else descriptor),
         )
 
-    def _xattrs(self, path: bytes) -> dict[str, bytes]:
+    def _xattrs(self, path: bytes | int) -> dict[str, bytes]:
+        follow = isinstance(path, int)
         try:
-            names = os.listxattr(path, follow_symlinks=False)
+            names = os.listxattr(path, follow_symlinks=follow)
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
                 raise
@@ -140,21 +145,20 @@ class _Copy:
         found = {}
         for name in names:
             try:
-                found[name] = os.getxattr(path, name, follow_symlinks=False)
+                found[name] = os.getxattr(path, name, follow_symlinks=follow)
             except OSError as error:
                 self.maker.lost[f"an extended attribute could not be read: {error.strerror}"] += 1
         return found
 
     def one(self, folder: Folder, name: bytes, path: bytes, status: os.stat_result) -> None:
         """Copy what is no folder: a file, link, device, socket or pipe, or another name of one."""
-        key = (status.st_dev, status.st_ino)
-        if status.st_nlink > 1 and key in self.linked:
-            self.maker.link(folder, name, self.linked[key])
-            return
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
-            number = self.file(folder, name, path)
-        elif kind == stat.S_IFLNK:
+            self.file(folder, name, path)
+            return
+        if self._linked(folder, name, status):
+            return
+        if kind == stat.S_IFLNK:
             link = self.source(path, status)
             link.target = os.readlink(path)  # noqa: PTH115 (bytes)
             number = self.maker.node(folder, name, link)
@@ -166,21 +170,33 @@ class _Copy:
         else:
             raise UsageError("something of no known type", path=printable(text(path)))
         if status.st_nlink > 1:
-            self.linked[key] = number
+            self.linked[status.st_dev, status.st_ino] = number
 
-    def file(self, folder: Folder, name: bytes, path: bytes) -> int:
-        """Copy a regular file."""
+    def _linked(self, folder: Folder, name: bytes, status: os.stat_result) -> bool:
+        """Enter another name of something that was copied before; False: it is met for the first time."""
+        number = self.linked.get((status.st_dev, status.st_ino)) if status.st_nlink > 1 else None
+        if number is None:
+            return False
+        self.maker.link(folder, name, number)
+        return True
+
+    def file(self, folder: Folder, name: bytes, path: bytes) -> None:
+        """Copy a regular file, or another name of one."""
         descriptor = os.open(path, _OPEN)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ESTALE, "it was replaced while it was looked at", path)
+            if self._linked(folder, name, status):
+                return
             size = status.st_size
             sparse = status.st_blocks * 512 < size
             ranges = data_ranges(descriptor, size) if sparse else iter([(0, size)])
-            return self.maker.file(
-                folder, name, self.source(path, status), size, _pieces(descriptor, ranges, path, self.maker)
+            number = self.maker.file(
+                folder, name, self.source(path, status, descriptor), size, _pieces(descriptor, ranges, path, self.maker)
             )
+            if status.st_nlink > 1:
+                self.linked[status.st_dev, status.st_ino] = number
         finally:
             os.close(descriptor)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ..dmu.mutable import PLACE_BYTES
 from ..errors import ExistsError, IsADirectoryInPoolError, NotADirectoryInPoolError, PoolError
 from ..extract.content import Progress, Told, no_progress
 from ..ondisk import nvlist
@@ -308,12 +309,15 @@ class Maker:
         source = self.adapt(source)
         self._way(folder, name)
         whole = size <= WHOLE
+        block_size = first_block_size(size, self.fs.recordsize)
+        if size <= block_size and size < PLACE_BYTES and not source.xattrs:
+            return self._small(folder, name, source, size, block_size, pieces)
         if source.xattrs:
             dn = self.fs.mutable(self._make(folder, source, size if whole else 0))
             filewrite.grow_block(dn, size, self.fs.recordsize)
         else:
             new = self._new(folder, source, size if whole else 0)
-            dn = self._files_made.allocate(new, first_block_size(size, self.fs.recordsize))
+            dn = self._files_made.allocate(new, block_size)
         number = dn.number
         self._name(folder, name, number, source.mode)
         if self.reproducible:
@@ -331,3 +335,29 @@ class Maker:
             self._begin()
             self.fs.change(self.fs.znode(number), {"ZPL_SIZE": size})
         return number
+
+    def _small(
+        self,
+        folder: Folder,
+        name: bytes,
+        source: Source,
+        size: int,
+        block_size: int,
+        pieces: Iterable[tuple[int, bytes | memoryview]],
+    ) -> int:
+        """Make a file of at most one block, in one step."""
+        content: bytes | bytearray | memoryview | None = None
+        for offset, piece in pieces:
+            if content is None and not offset:
+                content = piece
+            else:
+                grown = bytearray(content or b"").ljust(offset, b"\0")
+                grown[offset : offset + len(piece)] = piece
+                content = grown
+            self._bytes += len(piece)
+            self.progress(len(piece))
+        if self.reproducible and content is not None and not any(content):
+            content = None
+        dn = self._files_made.allocate(self._new(folder, source, size), block_size, content)
+        self._name(folder, name, dn.number, source.mode)
+        return dn.number

@@ -20,6 +20,11 @@ from .aclwrite import trivial_acl
 _TIME = struct.Struct("<qQ")
 _WORD = struct.Struct("<Q")
 NS = 10**9
+#: Plain numbers: members of an enumeration are slow to put together.
+_USUAL = int(PFlags.ACL_TRIVIAL | PFlags.ARCHIVE | PFlags.AV_MODIFIED)
+_TRIVIAL = int(PFlags.ACL_TRIVIAL)
+_FOLDERS, _PROJID = int(PFlags.ACL_AUTO_INHERIT), int(PFlags.PROJID)
+_NO_EXECS_DENIED = int(PFlags.NO_EXECS_DENIED)
 #: Directories count two entries more than they have. Source: zfs_znode.c.
 EMPTY_DIRECTORY = 2
 
@@ -45,7 +50,7 @@ def pack(name: str, value: int | bytes) -> bytes:
     return pack_time(value) if name in TIMES else _WORD.pack(value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewFile:
     """What a new file, directory, link or device is to be.
 
@@ -110,19 +115,17 @@ class NewFile:
     @property
     def all_flags(self) -> int:
         """Flags of the file: those asked for, and those that follow from what it is."""
-        flags = self.flags | PFlags.ARCHIVE | PFlags.AV_MODIFIED
-        if self.acl is None:
-            flags |= PFlags.ACL_TRIVIAL
+        flags = self.flags | (_USUAL if self.acl is None else _USUAL & ~_TRIVIAL)
         if stat.S_ISDIR(self.mode):
-            flags |= PFlags.ACL_AUTO_INHERIT
+            flags |= _FOLDERS
         if self.projid is not None:
-            flags |= PFlags.PROJID
+            flags |= _PROJID
         return flags | no_execs_denied(self.mode)
 
 
 def no_execs_denied(mode: int) -> int:
     """The flag that spares a look at the ACL: everybody may search or execute."""
-    return int(PFlags.NO_EXECS_DENIED) if mode & 0o111 == 0o111 else 0
+    return _NO_EXECS_DENIED if mode & 0o111 == 0o111 else 0
 
 
 def packed(values: Mapping[str, int | bytes]) -> dict[str, bytes]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
-from ..dmu.mutable import MutableDnode
+import numpy as np
+
+from ..dmu.mutable import Block, MutableDnode
 from ..ondisk.dmutypes import ObjectType
 from .attributes import NS, NewFile
 from .writable import MutableFilesystem
+from .znode import Znode
 
 #: Size, txg, owner, group and directory, which stand behind each other; then the four times.
 _OWN = struct.Struct("<5Q")
@@ -31,7 +35,7 @@ class _Pattern:
 
 
 class NewFiles:
-    """Makes regular files without names in one file system. Not to be used any more when a transaction was undone.
+    """Makes regular files in one file system.
 
     Args:
         fs: the file system.
@@ -40,26 +44,57 @@ class NewFiles:
     def __init__(self, fs: MutableFilesystem) -> None:
         self.fs = fs
         self._patterns: dict[tuple[int, int | None, int], _Pattern] = {}
+        self._layouts: object = None  # of attributes, that patterns hold for
 
-    def allocate(self, new: NewFile, block_size: int) -> MutableDnode:
+    def make(self, folder: Znode, name: bytes, new: NewFile, content: memoryview) -> None:
+        """A new regular file of one block under a name that is not there yet, in a transaction.
+
+        Args:
+            content: ``new.size`` bytes, no more than the recordsize.
+
+        Raises:
+            as ``MutableFilesystem.make``.
+        """
+        size = first_block_size(new.size, self.fs.recordsize)
+        dn = self.allocate(new, size, content if new.size else None)
+        self.fs.enter(folder, name, dn.number, new.mode)
+
+    def allocate(self, new: NewFile, block_size: int, content: Any = None) -> MutableDnode:
         """A new regular file without a name, in a transaction.
 
         Args:
             new: what it is to be. block_size: of its data.
+            content: of its only block, at most ``block_size`` bytes; None: it has none yet.
         """
         fs = self.fs
+        block: Block | None = None
+        if content is not None:
+            block = np.zeros(block_size, dtype=np.uint8)
+            block.data[: len(content)] = content
+        fs.attributes.refresh()
+        if self._layouts is not fs.attributes.layouts:
+            # They were read anew: a transaction that had made some may have been taken back.
+            self._patterns, self._layouts = {}, fs.attributes.layouts
         pattern = self._patterns.get((new.mode, new.projid, new.flags))
-        bonus = b"" if pattern is None else _filled(pattern, new)
+        if pattern is not None:
+            return fs.objset.allocate_filled(
+                ObjectType.PLAIN_FILE_CONTENTS,
+                block,
+                block_size=block_size,
+                bonus_type=ObjectType.SA,
+                bonus=_filled(pattern, new),
+                dnode_size=fs.dnodesize,
+            )
         dn = fs.objset.allocate(
             ObjectType.PLAIN_FILE_CONTENTS,
             block_size=block_size,
             bonus_type=ObjectType.SA,
-            bonus=bonus,
             dnode_size=fs.dnodesize,
         )
-        if pattern is None:
-            fs.attributes.store(dn, new.attributes())
-            self._learn(new, dn)
+        if block is not None:
+            dn.dirty_block(0, whole=True)[:] = block
+        fs.attributes.store(dn, new.attributes())
+        self._learn(new, dn)
         return dn
 
     def _learn(self, new: NewFile, dn: MutableDnode) -> None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 from ..dmu.mutable import MutableDnode
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import MutableZap, create_zap
 from ..dmu.tx import TxManager
+from ..dmu.zapbulk import add_many
 from ..errors import (
     ExistsError,
     IsADirectoryInPoolError,
@@ -256,6 +256,11 @@ class MutableFilesystem(Filesystem):
         self.attributes.store(dn, {**new.attributes(), **further} if further else new.attributes())
         return dn
 
+    def enter(self, folder: Znode, name: bytes, number: int, mode: int) -> None:
+        """Give an object a name, in a transaction. Raises: as ``enter_all``."""
+        self._enter(self.entries_of(folder), self.check_name(name), number, mode)
+        self._count(folder, +1, stat.S_ISDIR(mode))
+
     def enter_all(self, folder: Znode, names: Mapping[bytes, tuple[int, int]]) -> None:
         """Give many objects names in one directory: one change of the directory's attributes for all.
 
@@ -267,8 +272,16 @@ class MutableFilesystem(Filesystem):
         """
         with self.transaction():
             entries = self.entries_of(folder)
-            for name, (number, mode) in names.items():
-                self._enter(entries, self.check_name(name), number, mode)
+            if self.normflags:
+                for name, (number, mode) in names.items():
+                    self._enter(entries, self.check_name(name), number, mode)
+            else:
+                found = {self.check_name(name): entry_of(number, mode) for name, (number, mode) in names.items()}
+                try:
+                    add_many(entries, found)
+                except ExistsError as error:
+                    taken = error.where.get("name")
+                    raise ExistsError("the name is taken", dataset=self.name, name=taken) from None
             folders = sum(stat.S_ISDIR(mode) for _, mode in names.values())
             self._count(folder, len(names), False, links=folders)
 
@@ -277,7 +290,7 @@ class MutableFilesystem(Filesystem):
         if self.normflags and entries.find(name, fold=True, match_case=self.case == Case.MIXED) is not None:
             raise ExistsError("the name is taken", dataset=self.name, name=printable(text(name)))
         try:
-            entries.add(name, number | stat.S_IFMT(mode) >> 12 << DIRENT_TYPE_SHIFT)
+            entries.add(name, entry_of(number, mode))
         except ExistsError:
             raise ExistsError("the name is taken", dataset=self.name, name=printable(text(name))) from None
 
@@ -463,7 +476,7 @@ class MutableFilesystem(Filesystem):
         """Two names of one file stay as they are; a name that only changes its case is written anew."""
         if parent.object == new_parent.object and name != new_name and self.normflags:
             self._leave(parent, name)
-            self.entries_of(parent).add(new_name, znode.object | stat.S_IFMT(znode.mode) >> 12 << DIRENT_TYPE_SHIFT)
+            self.entries_of(parent).add(new_name, entry_of(znode.object, znode.mode))
             self.change(znode, {"ZPL_CTIME": self.clock()})
 
     def _make_way(self, znode: Znode, parent: Znode, name: bytes, there: Znode) -> None:
@@ -495,11 +508,15 @@ class MutableFilesystem(Filesystem):
                 if moved.is_dir and parent.object != other.object:
                     self._check_not_below(moved, target)
             for folder, key, znode in ((parent, name, second), (other, other_name, first)):
-                value: Any = znode.object | stat.S_IFMT(znode.mode) >> 12 << DIRENT_TYPE_SHIFT
-                self.entries_of(folder).update(key, value)
+                self.entries_of(folder).update(key, entry_of(znode.object, znode.mode))
             if parent.object != other.object:
                 change = int(second.is_dir) - int(first.is_dir)
                 self._count(parent, 0, False, links=change)
                 self._count(other, 0, False, links=-change)
             self.change(first, {"ZPL_PARENT": other.object, "ZPL_CTIME": self.clock()})
             self.change(second, {"ZPL_PARENT": parent.object, "ZPL_CTIME": self.clock()})
+
+
+def entry_of(number: int, mode: int) -> int:
+    """A directory's entry for an object: its number and, above it, its type."""
+    return number | stat.S_IFMT(mode) >> 12 << DIRENT_TYPE_SHIFT
