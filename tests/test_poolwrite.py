@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from uberblock.pool.errors import (
     NoSpaceError,
     NotEmptyError,
     NotFoundError,
-    UnsupportedError,
     UsageError,
 )
 from uberblock.pool.lab.checker import examine
@@ -447,14 +445,6 @@ def test_another_machine_has_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.pools
-def test_logs_are_not_run_over(pools, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Blocks of an intent log that waits to be replayed are in no space map."""
-    for image in pools("zil").images:
-        shutil.copy(image, tmp_path)
-    with pytest.raises(UnsupportedError, match="intent log"):
-        open_pool(None, [str(tmp_path)], env=Env.fixed(1), force=True)
-
-
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     images = []
     for name in ("one", "two"):
