@@ -270,7 +270,7 @@ NASTY = ["..", ".", "", "a/b", "/etc/x", "../../escape", "nul\0l"]
 
 def nasty(monkeypatch: pytest.MonkeyPatch, home: Any, *entries: directory.DirEntry) -> None:
     """Put entries into the directory /text that no sane writer would."""
-    real = directory._zap
+    real = directory.open_zap
     number = home.znode("/text").object
     forged = [ZapEntry(entry.raw, 8, (entry.object | entry.type << 60,)) for entry in entries]
 
@@ -278,7 +278,7 @@ def nasty(monkeypatch: pytest.MonkeyPatch, home: Any, *entries: directory.DirEnt
         found = real(where)
         return SimpleNamespace(items=lambda: [*forged, *found.items()]) if where.object == number else found
 
-    monkeypatch.setattr(directory, "_zap", more)
+    monkeypatch.setattr(directory, "open_zap", more)
 
 
 @pytest.mark.parametrize("name", NASTY)

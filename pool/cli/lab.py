@@ -1,4 +1,4 @@
-"""``uberblock lab``: what power cuts and lying disks do to pools, shown on simulated disks."""
+"""``uberblock lab``: what power cuts do to pools, shown on simulated disks."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -84,7 +85,8 @@ class ControlServer:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.path.unlink(missing_ok=True)  # of a process of this number that is gone
-            self._socket.bind(str(self.path))
+            with _short(self.path) as place:
+                self._socket.bind(place)
             self._socket.listen(8)
         except OSError as error:
             self._socket.close()
@@ -140,6 +142,16 @@ class ControlServer:
             return {"error": str(error)}
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of a socket for the system, which takes no more than 107 bytes: through its folder, opened."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def ask(guid: int, question: str) -> Any:
     """Ask the process of this user that has a pool open.
 
@@ -167,7 +179,8 @@ def _ask_at(path: Path, question: str) -> bytes | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(PATIENCE)
         try:
-            peer.connect(str(path))
+            with _short(path) as place:
+                peer.connect(place)
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)  # its process was killed
             return None

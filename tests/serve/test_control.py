@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from uberblock.pool.errors import CorruptError, NotFoundError, PoolError, UsageError
-from uberblock.pool.serve.control import ControlServer, ask, control_folder
+from uberblock.pool.serve.control import ControlServer, _short, ask, control_folder
 
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
+    deep = tmp_path / ("long" * 20) / ("names" * 20)  # longer than the system takes the name of a socket
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    return deep
 
 
 class FakePool:
@@ -50,7 +52,8 @@ def test_questions_and_answers() -> None:
 def test_nonsense_is_answered(line: bytes) -> None:
     with serve() as server, socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(10)
-        peer.connect(str(server.path))
+        with _short(server.path) as place:
+            peer.connect(place)
         peer.sendall(line)
         peer.shutdown(socket.SHUT_WR)
         try:
@@ -64,8 +67,8 @@ def test_nonsense_is_answered(line: bytes) -> None:
 def test_a_process_that_was_killed(runtime: Path) -> None:
     """Its socket is there and nobody answers: it is cleared away, and the next one is asked."""
     stale = control_folder() / "77-1.sock"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(stale))
+    with socket.socket(socket.AF_UNIX) as dead, _short(stale) as place:
+        dead.bind(place)
     with pytest.raises(NotFoundError):
         ask(77, "guid")
     assert not stale.exists()
@@ -74,7 +77,8 @@ def test_a_process_that_was_killed(runtime: Path) -> None:
 def test_an_answer_that_makes_no_sense() -> None:
     path = control_folder() / f"77-{os.getpid()}.sock"
     with socket.socket(socket.AF_UNIX) as liar:
-        liar.bind(str(path))
+        with _short(path) as place:
+            liar.bind(place)
         liar.listen()
         def lie() -> None:
             peer, _ = liar.accept()
