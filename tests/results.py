@@ -41,7 +41,8 @@ what OpenZFS itself showed of it.
 |---|---|---|---|---|---|"""
 
 TAIL = """
-Logs are shown and not replayed: of `zil` and `zil-slog` snapshots are compared. `degraded` lacks one disk for good and
+Opened for reading, a pool's logs are not replayed: of `zil` and `zil-slog` snapshots are compared here; opened for
+writing, all but the encrypted dataset are as OpenZFS's own replay leaves them (`tests/zil/test_replay.py`). `degraded` lacks one disk for good and
 another is stale; `damaged` has as much damage as its parity bears, so that only the damaged disks can be lost.
 
 Beyond redundancy: a pool with one disk more gone is refused with the names of what is missing. With `--missing-ok` it
