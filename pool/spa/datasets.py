@@ -31,7 +31,7 @@ from ..ondisk.dsl import USED_CHILD_RSRV, USED_HEAD, USED_REFRSRV, BookmarkFlags
 from ..ondisk.objset import ObjsetType
 from ..ondisk.objset import decode as decode_objset
 from ..ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
-from ..zil import chain
+from ..zil.claim import durable_blocks
 from ..zpl.accounting import Accounting
 from ..zpl.create import FLAG_PROJECTQUOTA, FLAG_USERACCOUNTING, FLAG_USEROBJACCOUNTING, create_content
 
@@ -242,7 +242,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
 
 
 def _free_log(engine: Engine, bp: blkptr.BpArray) -> None:
-    """Free the blocks of an intent log, which are charged to nobody. Records do not wait in any: see ``openwrite``.
+    """Free the blocks of an intent log, which are charged to nobody; one that waits for a key may have data, too.
 
     Args:
         bp: of the object set, which may be a hole.
@@ -252,10 +252,8 @@ def _free_log(engine: Engine, bp: blkptr.BpArray) -> None:
     data = engine.zio.read_one(bp[0], raw=True, what="an object set")
     order = "<" if bool(blkptr.is_little(bp)[0]) else ">"
     header = zil.decode_header(decode_objset(data, order).zil_header, order)
-    for block in chain.read_blocks(engine.zio, header):
-        if int(block.bp["birth"]) > engine.synced_txg:
-            break  # nobody has claimed it
-        engine.writer.free(np.atleast_1d(block.bp), engine.tx.txg)
+    if not bool(blkptr.is_hole(header.log)):
+        engine.writer.free(durable_blocks(engine.zio, header, engine.synced_txg), engine.tx.txg)
 
 
 def _forget(engine: Engine, dataset: DslDataset) -> None:

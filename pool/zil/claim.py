@@ -218,16 +218,29 @@ def claim(zio: Zio, header: ZilHeader, first_txg: int, take: Take) -> ClaimedLog
 
 
 def durable_blocks(zio: Zio, header: ZilHeader, txg: int) -> BpArray:
-    """Blocks of a log that is to be discarded: those that the space maps of ``txg`` have. Nothing is claimed."""
-    limit = header.claim_txg or txg + 1
+    """Blocks that go with a log that is to be discarded: those that the space maps of ``txg`` have. Nothing is claimed.
+
+    Of a log that was claimed these are also the blocks that its records point to and nothing else refers to.
+    """
+    if header.claim_txg:
+        walk = _Claim(zio, header, header.claim_txg, None)
+        try:
+            walk.run(None)
+        except PoolError:
+            pass  # what comes behind cannot be found; what was met before is known
+        return walk.found.everything if walk.found.blocks else _only(header)
     found: list[BpArray] = []
     try:
         for block in chain.read_blocks(zio, header):
-            if not header.claim_txg and int(block.bp["birth"]) >= limit:
+            if int(block.bp["birth"]) > txg:
                 break
             found.append(block.bp)
     except PoolError:
-        # What comes behind cannot be found; the first block is known from the header itself.
-        if not found and (header.claim_txg or int(header.log["birth"]) < limit):
-            found.append(header.log)
+        # The first block is known from the header itself.
+        if not found and int(header.log["birth"]) <= txg:
+            return _only(header)
     return np.array(found, dtype=BLKPTR) if found else np.zeros(0, dtype=BLKPTR)
+
+
+def _only(header: ZilHeader) -> BpArray:
+    return np.array([header.log], dtype=BLKPTR)

@@ -109,3 +109,21 @@ def test_zdb_agrees(pools, judge, tmp_path: Path, discard: bool) -> None:
     pools("zil").copy(tmp_path)
     opened(tmp_path, discard_logs=discard).close()
     assert zdb_complaints(judge("zdb"), tmp_path, "tank-zil") == []
+
+
+def test_claimed_logs_that_are_given_up(pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that records point to were allocated when the log was claimed: they go with it."""
+    golden = pools("zil")
+    golden.copy(tmp_path)
+
+    def stop(self: WritablePool) -> int:
+        self.engine.sync()
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WritablePool, "sync", stop)
+        with pytest.raises(PowerCutError):
+            opened(tmp_path, dirty_max=0)
+    with opened(tmp_path, discard_logs=True) as pool:
+        assert any("given up" in note for note in pool.spa.notes)
+    assert not [line for line in examine(sorted(map(str, tmp_path.glob("*.img")))).problems if "encrypt" not in line]
