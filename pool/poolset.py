@@ -54,6 +54,7 @@ def follow(pool: WritablePool) -> None:
         filesystem = pool._filesystems.get(number)
         if filesystem is not None:
             pool._configure(filesystem, dsl)
+        pool._log(opened, dsl)
 
 
 def reserved_for_head(dsl: DslDataset) -> int:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from . import poolset
+from .alloc.allocator import AllocClass
 from .dmu.tx import TxManager
 from .dsl.accounting import available
 from .dsl.figures import setting as figure_setting
@@ -29,9 +30,12 @@ from .spa import datasets
 from .spa.historywrite import log_command, log_internal
 from .spa.openwrite import open_for_writing
 from .vfswrite import MutableVfs
-from .zil.recovery import Target
+from .zil.intentlog import IntentLog, SyncMode
+from .zil.recovery import SAXATTR, Target
 from .zil.replay import FileReplay
 from .zil.replayvolume import VolumeReplay
+from .zil.stats import ZilStats
+from .zpl.oplog import NoLog, OpLog
 from .zpl.writable import MutableFilesystem
 from .zvolwrite import MutableZvol, VolumeFile
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     from .dsl.dataset import DslDataset
     from .dsl.dir import DslDir
+    from .dsl.writable import WritableDataset
     from .env import Env
     from .spa.engine import Engine
     from .spa.logs import Logs
@@ -67,13 +72,21 @@ class MutableVolume(Volume):
         opened = datasets.open_dataset(self.pool.engine, dsl)
         opened.objset.room = partial(self.pool._room, self.name)
         readonly = props.get(dsl, "readonly").raw == 1
-        return MutableZvol(opened.objset, self.pool._relieve, readonly=readonly)
+        return MutableZvol(opened.objset, self.pool._relieve, readonly=readonly, log=self.pool._log(opened, dsl))
 
-    def open(self, path: str = "") -> VolumeFile:  # type: ignore[override]
-        """Its content as a binary file, to be read and written."""
+    def open(self, path: str = "", *, sync: bool = False) -> VolumeFile:  # type: ignore[override]
+        """Its content as a binary file, to be read and written; ``sync``: as ``O_SYNC``."""
         if path:
             raise UsageError(f"{self.name} is a volume and has no files", path=path)
-        return self._zvol.open()
+        return self._zvol.open(sync=sync)
+
+    def fsync(self) -> None:
+        """What was written to it is on stable storage when this returns, as after a disk's flush.
+
+        Raises:
+            UsageError: inside a transaction. DeviceError, NoSpaceError: nothing can be promised.
+        """
+        self._zvol.fsync()
 
     def resize(self, size: int) -> None:
         """Give it another size; what lies beyond is gone. Raises: UsageError: no multiple of volblocksize."""
@@ -93,6 +106,7 @@ class WritablePool(Pool):
 
     Attributes:
         tell: called with each note, such as on a device that failed, when it is made.
+        zil_stats: what the intent logs have done.
 
     Raises:
         CorruptError: an intent log cannot be replayed.
@@ -119,6 +133,9 @@ class WritablePool(Pool):
         self._note_absent()
         self._rooms: tuple[int, dict[str, int | None]] = (0, {})
         self._filesystems: dict[int, MutableFilesystem] = {}
+        self._logs: dict[int, IntentLog] = {}
+        self.zil_stats = ZilStats()
+        self._replaying = False
         self._stop = threading.Event()
         self._timer: threading.Thread | None = None
         self._replay(logs)
@@ -128,6 +145,7 @@ class WritablePool(Pool):
 
     def _replay(self, logs: Logs) -> None:
         """Make again what was promised before the pool was left, dataset by dataset."""
+        self._replaying = True
         for log in logs.waiting:
             recovery = log.recovery
             assert recovery is not None
@@ -139,6 +157,7 @@ class WritablePool(Pool):
             recovery.run(target, relieve=self._relieve, sync=self.sync)
             if recovery.replayed:
                 self.spa.notes.append(f"replayed {recovery.replayed} records of the intent log of {log.head.name}")
+        self._replaying = False
 
     # --- txgs -----------------------------------------------------------------------------------------------------
 
@@ -206,6 +225,9 @@ class WritablePool(Pool):
         with self.engine.tx.transaction() as tx:
             yield tx
         self._relieve()
+        if not tx.active:
+            for log in list(self._logs.values()):
+                log.settle()
 
     def _relieve(self) -> None:
         """Write the txg if enough waits."""
@@ -249,6 +271,7 @@ class WritablePool(Pool):
             if filesystem.unlinked():
                 filesystem.drain_unlinked()
         self._configure(filesystem, dsl)
+        filesystem.log = self._log(datasets.open_dataset(self.engine, dsl), dsl)
         return MutableVfs(
             filesystem,
             posix_acls=props.get(dsl, "acltype").exact == "posix",
@@ -277,8 +300,31 @@ class WritablePool(Pool):
             directory = directory.parent
         return available(head, self.spa.space.datasets, own[0], own[1]) if limited else None
 
+    def _log(self, dataset: WritableDataset, dsl: DslDataset) -> OpLog:
+        """The intent log of a dataset, as its properties want it."""
+        from .dsl import props
+
+        if self._replaying:
+            return NoLog()
+        log = self._logs.get(dsl.obj)
+        if log is None or log.dataset is not dataset:
+            log = self._logs[dsl.obj] = IntentLog(
+                dataset,
+                sync=self.sync,
+                synced=lambda: self.engine.synced_txg,
+                random_bytes=self.env.random_bytes,
+                stats=self.zil_stats,
+                log_devices=self.engine.allocator.has(AllocClass.LOG),
+                saxattr=self.engine.features.enabled(SAXATTR),
+            )
+        log.configure(
+            SyncMode(int(props.get(dsl, "sync").raw or 0)), throughput=props.get(dsl, "logbias").raw == 1
+        )
+        return log
+
     def _forget(self, number: int) -> None:
         self._filesystems.pop(number, None)
+        self._logs.pop(number, None)
 
     def _configure(self, filesystem: MutableFilesystem, dsl: DslDataset) -> None:
         """Give an open file system what its dataset's properties say."""
@@ -421,8 +467,11 @@ class WritablePool(Pool):
         """
         dataset: Dataset = self.dataset(name)
         dsl = dataset._live
+        log = self._logs.get(dsl.obj)
+        if log is not None:
+            log.retire()  # the txg that is written next frees its blocks
         datasets.destroy_dataset(self.engine, dsl)
-        self._filesystems.pop(dsl.obj, None)
+        self._forget(dsl.obj)
         self._changed()
         with self.engine.tx.giving_back():
             log_internal(self.engine, "destroy", "", dsl.name, dsl.obj)
@@ -491,6 +540,8 @@ class WritablePool(Pool):
         self._stop.set()
         try:
             if not self.engine.tx.broken:
+                for log in self._logs.values():
+                    log.retire()
                 self.engine.export(state)
             self._note_failures()
         finally:

@@ -184,13 +184,14 @@ class MutableVfs(Vfs):
             folder, name = self._place(path)
             self.filesystem.link(self.znode(source), folder, name)
 
-    def open(self, path: Path, mode: str = "rb", *, permissions: int = 0o644) -> ZplFile:
+    def open(self, path: Path, mode: str = "rb", *, permissions: int = 0o644, sync: bool = False) -> ZplFile:
         """A regular file: ``rb``, ``rb+``, ``wb``, ``wb+``, ``xb``, ``xb+``, ``ab``, ``ab+``.
 
         Files are bytes, and not buffered: ``io.BufferedRandom`` gathers small writes, ``io.TextIOWrapper`` makes text.
 
         Args:
             permissions: of a file that is made.
+            sync: what is written is on stable storage when the call returns, as with ``O_SYNC``.
 
         Raises:
             NotFoundError, ExistsError, IsADirectoryInPoolError; UsageError: another mode.
@@ -210,7 +211,9 @@ class MutableVfs(Vfs):
             if wanted[0] == "w" and znode.size:
                 znode = filewrite.truncate(self.filesystem, znode, 0)
             append = wanted[0] == "a"
-            return MutableFile(self.filesystem, znode, text_of(path), append=append, readable=readable)
+            return MutableFile(
+                self.filesystem, znode, text_of(path), append=append, readable=readable, sync=sync
+            )
 
     def _for_writing(self, path: Path, kind: str, permissions: int) -> Znode:
         try:
@@ -260,6 +263,25 @@ class MutableVfs(Vfs):
         number = self.znode(path, follow=True).object
         yield from super().scandir(path)
         note_read(self.filesystem, number)
+
+    # --- stable storage ---------------------------------------------------------------------------------------------
+
+    def fsync(self, path: Path) -> None:
+        """Make a file or directory durable: its content and attributes, and all changes of names made before.
+
+        Those are all in this dataset; they are on stable storage when this returns. Files whose content was not asked
+        for may lag behind until their txg is written. With the property ``sync=disabled`` nothing is done.
+
+        Raises:
+            NotFoundError; UsageError: inside a transaction. DeviceError, NoSpaceError: nothing can be promised.
+        """
+        self.filesystem.log.commit(self.znode(path, follow=True).object)
+
+    fdatasync = fsync
+
+    def syncfs(self) -> None:
+        """Make everything in this dataset durable. Raises: as ``fsync``."""
+        self.filesystem.log.commit()
 
     # --- removing and moving --------------------------------------------------------------------------------------
 

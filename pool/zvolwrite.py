@@ -14,9 +14,11 @@ from .dmu.mutable import MutableDnode
 from .dmu.mutableobjset import MutableObjset
 from .dmu.mutablezap import MutableZap
 from .errors import ReadOnlyError, UsageError
+from .ondisk import zilencode
 from .ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from .zpl.file import ObjectFile
 from .zpl.filewrite import zero_range
+from .zpl.oplog import NoLog, OpLog
 from .zvol import MAX_VOLUME, Zvol
 
 
@@ -27,16 +29,23 @@ class MutableZvol(Zvol):
         objset: its object set.
         relieve: called after each transaction: the pool may write a txg then.
         readonly: property of this name: its content is not changed.
+        log: told of every change.
     """
 
     objset: MutableObjset
 
     def __init__(
-        self, objset: MutableObjset, relieve: Callable[[], None] = lambda: None, *, readonly: bool = False
+        self,
+        objset: MutableObjset,
+        relieve: Callable[[], None] = lambda: None,
+        *,
+        readonly: bool = False,
+        log: OpLog | None = None,
     ) -> None:
         super().__init__(objset)
         self.relieve = relieve
         self.readonly = readonly
+        self.log = log or NoLog()
 
     @property
     def content(self) -> MutableDnode:
@@ -50,6 +59,15 @@ class MutableZvol(Zvol):
             yield
         if not tx.active:
             self.relieve()
+            self.log.settle()
+
+    def fsync(self) -> None:
+        """Everything that was written is on stable storage when this returns, as after a disk's flush.
+
+        Raises:
+            UsageError: inside a transaction. DeviceError, NoSpaceError: nothing can be promised.
+        """
+        self.log.commit()
 
     def resize(self, size: int) -> None:
         """Give the volume another size; what lies beyond it is gone.
@@ -63,25 +81,45 @@ class MutableZvol(Zvol):
         if not 0 < size < MAX_VOLUME or size % self.volblocksize:
             raise UsageError("a volume's size is a multiple of its volblocksize", bytes=size, dataset=self.name)
         with self.transaction():
+            self.log.gap()
             blocks, dn = size // self.volblocksize, self.content
             if blocks <= dn.maxblkid:
                 dn.free_range(blocks, dn.maxblkid + 1 - blocks)
             MutableZap(self.objset.dnode(ZVOL_PROP_OBJECT)).update("size", size)
         self.size = size
 
-    def open(self) -> VolumeFile:
-        """The content as a binary file that can be read and written."""
-        return VolumeFile(self)
+    def open(self, *, sync: bool = False) -> VolumeFile:
+        """The content as a binary file that can be read and written; ``sync``: as ``O_SYNC``."""
+        return VolumeFile(self, sync=sync)
 
 
 class VolumeFile(ObjectFile):
-    """A volume's content: a file of a fixed length."""
+    """A volume's content: a file of a fixed length.
+
+    Args:
+        volume: the volume.
+        sync: what is written is on stable storage when the call returns (``O_SYNC``).
+    """
 
     mode = "rb+"
 
-    def __init__(self, volume: MutableZvol) -> None:
+    def __init__(self, volume: MutableZvol, *, sync: bool = False) -> None:
         super().__init__(volume.content, volume.size, volume.name)
         self.volume = volume
+        self.sync = sync
+
+    def fsync(self) -> None:
+        """As ``MutableZvol.fsync``."""
+        self._open()
+        self.volume.fsync()
+
+    fdatasync = fsync
+
+    def _settle(self) -> None:
+        if self.sync and self.volume.objset.tx.active:
+            self.volume.log.demand()
+        elif self.sync:
+            self.volume.fsync()
 
     def writable(self) -> bool:
         """True."""
@@ -108,7 +146,10 @@ class VolumeFile(ObjectFile):
         count = max(0, min(len(view), self.volume.size - offset))
         if count:
             with self.volume.transaction():
-                self.volume.content.write(offset, view[:count])
+                content = self.volume.content
+                content.write(offset, view[:count])
+                self.volume.log.note_write(content, offset, count)
+            self._settle()
         return count
 
     def discard(self, offset: int, length: int) -> None:
@@ -120,6 +161,10 @@ class VolumeFile(ObjectFile):
             return
         with self.volume.objset.tx.giving_back():
             zero_range(self.volume.content, offset, end, self.volume.size)
+            self.volume.log.note_file(ZVOL_OBJECT, zilencode.truncate, ZVOL_OBJECT, offset, end - offset)
+        if not self.volume.objset.tx.active:
+            self.volume.log.settle()
+        self._settle()
 
     def _check_writable(self) -> None:
         if self.volume.readonly:

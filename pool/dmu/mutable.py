@@ -356,6 +356,24 @@ class MutableDnode(Dnode):
         changes.placed.update((first + index, bps[index : index + 1]) for index in range(len(rows)))
         self.maxblkid = max(self.maxblkid, first + len(rows) - 1)
 
+    def place_waiting(self, blkid: int) -> BpArray | None:
+        """Write a block that waits, now rather than with its txg; gives its pointer, one element, in a transaction.
+
+        None: it does not wait, or what waits is that it was freed.
+
+        Raises:
+            NoSpaceError, DeviceError: it cannot be written.
+        """
+        changes = self.changes
+        if changes is None:
+            return None
+        if blkid not in changes.placed:
+            held = changes.blocks.get(blkid)
+            if held is None:
+                return None
+            self._place(blkid, held[np.newaxis])
+        return changes.placed[blkid]
+
     def _displace(self, blkid: int) -> None:
         """A block that was written at once is changed again: it will be freed with the txg."""
         tx, placed = self.objset.tx, self.changes.placed  # type: ignore[union-attr]

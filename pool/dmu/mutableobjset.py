@@ -74,6 +74,7 @@ class MutableObjset(Objset):
         on_born, on_kill: told of blocks that came into being, or are not referred to any more.
         before_dnodes: called in ``sync`` when all objects are written, before their dnodes are.
         log_header: called in ``sync`` with the txg: gives the header of the intent log that goes with it.
+        on_change: called when an outermost transaction that changed it has ended well; whether it changed others, too.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class MutableObjset(Objset):
         self.on_kill: Killed = self._free_killed
         self.before_dnodes: Callable[[MutableObjset, list[MutableDnode]], None] = lambda os, changed: None
         self.log_header: Callable[[int], bytes] = lambda txg: self.phys.zil_header
+        self.on_change: Callable[[bool], None] = lambda joint: None
         #: Bytes that may still be written to it (a quota, a reservation of others); None: as the pool allows.
         self.room: Callable[[], int | None] = lambda: None
         self.dirty_bytes = 0
@@ -234,6 +236,8 @@ class MutableObjset(Objset):
         """An object has changed."""
         self.changed[dn.number] = dn
         self.tx.dirty[id(self)] = self
+        if not self.tx.final:
+            self.tx.touched[id(self)] = self
 
     def touch(self) -> None:
         """The objset block is written with this txg, even if no object changes: the log's header does."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from threading import RLock
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -61,14 +61,16 @@ class TxManager:
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
         self.before: Callable[[], None] = lambda: None  # run before an outermost transaction that may take space
+        #: Object sets that the open outermost transaction has changed; they are told when it has ended well.
+        self.touched: dict[int, MutableObjset] = {}
         self._frames: list[_Frame] = []
-        self.after: list[Callable[[], None]] = []  # run when the outermost transaction has ended well
+        self._holder = 0  # the thread that opened the outermost one
         self.broken = ""  # why nothing may be changed any more
 
     @property
     def active(self) -> bool:
-        """A transaction is open (asked by the lock's holder)."""
-        return bool(self._frames)
+        """The thread that asks has a transaction open."""
+        return self._holder == get_ident() and bool(self._frames)
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:
@@ -80,8 +82,11 @@ class TxManager:
         with self.lock:
             if self.broken:
                 raise UsageError(f"the pool is suspended: {self.broken}", "close it and import it again")
-            if not self._frames and not self.freeing:
-                self.before()
+            if not self._frames:
+                if not self.freeing:
+                    self.before()
+                self.touched = {}
+                self._holder = get_ident()
             frame = _Frame(final=bool(self._frames) and self._frames[-1].final)
             self._frames.append(frame)
             try:
@@ -95,9 +100,9 @@ class TxManager:
             if self._frames:
                 self._frames[-1].undo += frame.undo
             else:
-                todo, self.after = self.after, []
-                for call in todo:
-                    call()
+                touched, self.touched = self.touched, {}
+                for objset in touched.values():
+                    objset.on_change(len(touched) > 1)
 
     @contextmanager
     def giving_back(self) -> Iterator[TxManager]:
@@ -116,6 +121,7 @@ class TxManager:
         with self.lock:
             if self._frames:
                 raise UsageError("a txg cannot be written inside a transaction")
+            self._holder = get_ident()
             self._frames.append(_Frame(final=True))
             try:
                 yield

@@ -143,6 +143,7 @@ class Maker:
             self.flush()
         self._stack = ExitStack()
         self._stack.enter_context(self.fs.transaction())
+        self.fs.log.gap()
         self._files = self._bytes = 0
         self._began = time.monotonic()
 

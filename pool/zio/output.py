@@ -13,7 +13,7 @@ in each txg (``vdev/probe.py``), and let go of if its device does not work and o
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -41,12 +41,17 @@ class Output:
 
     Attributes:
         dirty: leaf's index -> txgs it was written in since its last good flush.
+        lost: a flush failed that redundancy does not bear: nothing that was written since the last full one is sure.
+        failures: how many such flushes there were, those of log devices included, which no txg depends on.
     """
 
     def __init__(self, tree: VdevTree, threads: int) -> None:
         self.tree = tree
         self.threads = max(1, threads)
         self.dirty: dict[int, set[int]] = {}
+        self.lost: PoolError | None = None
+        self.failures = 0
+        self._writes: dict[int, int] = {}  # leaf's index -> how often it was written to
         self._lock = threading.Lock()  # of what is known of the leaves
         self._probed: set[int] = set()  # leaves that failed since the last flush, but work
         self._executor: ThreadPoolExecutor | None = None
@@ -98,6 +103,7 @@ class Output:
         with self._lock:
             for number in written:
                 self.dirty.setdefault(number, set()).add(txg)
+                self._writes[number] = self._writes.get(number, 0) + 1
             self._absent(plan.tops, txg)
             if errors.any():
                 self._note(places, psizes, txg, columns, errors)
@@ -234,11 +240,22 @@ class Output:
                 failure.leaf.write_errors += len(failure.errors)
                 self._look_at(failure.leaf)
 
-    def flush(self) -> None:
-        """Make everything written durable, on all devices at the same time; see ``ZioWriter.flush``."""
+    def flush(self, tops: Container[int] | None = None) -> None:
+        """Make everything written durable, on all devices at the same time; see ``ZioWriter.flush``.
+
+        A leaf stays dirty until its flush has ended well: two threads may flush at once, and neither may rely on what
+        the other has only begun.
+
+        Args:
+            tops: only on these top-level vdevs; None: on all.
+        """
         with self._lock:
-            dirty, self.dirty = self.dirty, {}
-            self._probed.clear()
+            if self.lost is not None:
+                raise self.lost
+            dirty = {n: set(txgs) for n, txgs in self.dirty.items() if tops is None or self._top_of(n) in tops}
+            before = {number: self._writes[number] for number in dirty}
+            if tops is None:
+                self._probed.clear()
         numbers = sorted(dirty)
         if not numbers:
             return
@@ -248,12 +265,22 @@ class Output:
             with ThreadPoolExecutor(min(len(numbers), 32), thread_name_prefix="zio-flush") as threads:
                 results = list(threads.map(self._flush_one, numbers))
         errors = {number: error for number, error in zip(numbers, results) if error is not None}
-        if errors:
-            with self._lock:
-                self._not_flushed(errors, dirty)
+        with self._lock:
+            for number in numbers:
+                if self._writes[number] == before[number]:
+                    self.dirty.pop(number, None)
+            if errors:
+                self._not_flushed(errors, dirty, logs=tops is not None)
 
-    def _not_flushed(self, errors: dict[int, PoolError], dirty: dict[int, set[int]]) -> None:
-        """What leaves got since their last good flush they may have lost."""
+    def _top_of(self, number: int) -> int:
+        return self.tree.leaves[number].top.id
+
+    def _not_flushed(self, errors: dict[int, PoolError], dirty: dict[int, set[int]], *, logs: bool) -> None:
+        """What leaves got since their last good flush they may have lost.
+
+        Args:
+            logs: what log devices have lost matters, too.
+        """
         for number in errors:
             leaf = self.tree.leaves[number]
             leaf.write_errors += 1
@@ -261,7 +288,11 @@ class Output:
         for number, error in errors.items():
             top = self.tree.leaves[number].top
             if any(_is_lost(top, txg) for txg in dirty[number]):
-                raise error
+                self.failures += 1
+                if not top.is_log:
+                    self.lost = error
+                if logs or not top.is_log:
+                    raise error
         for number in errors:
             self._look_at(self.tree.leaves[number])
 

@@ -14,7 +14,7 @@ Source: OpenZFS, zio.c (zio_write and its pipeline), zio_compress.c.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,14 +111,17 @@ class ZioWriter:
         """Let the threads go. Does not flush."""
         self.output.close()
 
-    def flush(self) -> None:
+    def flush(self, tops: Container[int] | None = None) -> None:
         """Make everything written so far durable, on all devices in parallel.
+
+        Args:
+            tops: only what lies on these top-level vdevs; None: everything.
 
         Raises:
             DeviceError: of a failed flush that the redundancy does not bear; nothing written since the last flush may
                 be relied on.
         """
-        self.output.flush()
+        self.output.flush(tops)
 
     def write(
         self,

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..dmu.mutable import MutableDnode
 from ..errors import LimitError, UsageError
+from ..ondisk import zilencode
 from .file import MAX_SIZE
 from .openfile import OpenFile
 from .writable import MutableFilesystem
@@ -51,6 +52,7 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
         dn = fs.mutable(znode.object)
         grow_block(dn, end, fs.recordsize)
         dn.write(offset, source)
+        fs.log.note_write(dn, offset, len(source))
         return _touched(fs, fs.znode(znode.object), end)
 
 
@@ -77,6 +79,7 @@ def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:
             cut(dn, size)
         else:
             grow_block(dn, size, fs.recordsize)
+        fs.log.note_file(znode.object, zilencode.setattr_, znode.object, zilencode.SIZE, 0, 0, 0, size)
         now = fs.clock()
         return fs.change(znode, {"ZPL_SIZE": size, "ZPL_MTIME": now, "ZPL_CTIME": now})
 
@@ -106,6 +109,7 @@ def punch(fs: MutableFilesystem, znode: Znode, offset: int, length: int) -> Znod
         if end <= offset:
             return znode
         zero_range(fs.mutable(znode.object), offset, end, znode.size)
+        fs.log.note_file(znode.object, zilencode.truncate, znode.object, offset, end - offset)
         now = fs.clock()
         return fs.change(znode, {"ZPL_MTIME": now, "ZPL_CTIME": now})
 
@@ -137,12 +141,21 @@ class MutableFile(OpenFile):
         znode: the file. It stays until it is closed here, even if its last name goes.
         append: every write goes to the end.
         readable: it may be read, too.
+        sync: what is written is on stable storage when the call returns (``O_SYNC``).
     """
 
     def __init__(
-        self, fs: MutableFilesystem, znode: Znode, name: str = "", *, append: bool = False, readable: bool = True
+        self,
+        fs: MutableFilesystem,
+        znode: Znode,
+        name: str = "",
+        *,
+        append: bool = False,
+        readable: bool = True,
+        sync: bool = False,
     ) -> None:
         super().__init__(fs, znode, name)
+        self.sync = sync
         self.mode = "rb+" if readable else "ab" if append else "wb"
         self._append = append
         self._readable = readable
@@ -171,29 +184,45 @@ class MutableFile(OpenFile):
             if self._append:
                 self._refresh()
                 self._at = self.size
-            self.pwrite(view, self._at)
+            self._put(view, self._at)
         self._at += len(view)
+        self._settle()
         return len(view)
 
     def pwrite(self, buffer: Any, offset: int) -> int:
         """Write at any offset; the position stays."""
         self._open()
         view = memoryview(buffer).cast("B")
+        self._put(view, offset)
+        self._settle()
+        return len(view)
+
+    def _put(self, view: memoryview, offset: int) -> None:
         self.znode = write(self.fs, self.znode, offset, view)
         self.dnode, self.size = self.znode.dnode, self.znode.size
-        return len(view)
+
+    def _settle(self) -> None:
+        """With ``O_SYNC`` what was done is durable now; inside a transaction that is when it is over."""
+        if not self.sync:
+            return
+        if self.fs.tx.active:
+            self.fs.log.demand()
+        else:
+            self.fsync()
 
     def truncate(self, size: int | None = None, /) -> int:
         """Cut or lengthen; gives the new size."""
         self._open()
         self.znode = truncate(self.fs, self.znode, self._at if size is None else size)
         self.dnode, self.size = self.znode.dnode, self.znode.size
+        self._settle()
         return self.size
 
     def punch(self, offset: int, length: int) -> None:
         """Make a hole."""
         self._open()
         self.znode = punch(self.fs, self.znode, offset, length)
+        self._settle()
 
     def readall(self) -> bytes:
         """Everything from the position on."""

@@ -38,6 +38,7 @@ def note_read(fs: MutableFilesystem, number: int) -> None:
     try:
         if wants_atime(fs, fs.znode(number), now):
             with fs.transaction():
+                fs.log.ignore()
                 fs.change(fs.znode(number), {"ZPL_ATIME": now})
     except (NoSpaceError, NotFoundError):
         pass  # the pool is full, or what was read is gone meanwhile
@@ -66,6 +67,19 @@ class OpenFile(ZplFile):
                     note_read(self.fs, self.znode.object)
             finally:
                 self.fs.release(self.znode.object)
+
+    def fsync(self) -> None:
+        """Everything that was written to this file, by whomever, is on stable storage when this returns.
+
+        With it is every change of names in the dataset that came before.
+
+        Raises:
+            UsageError: inside a transaction. DeviceError, NoSpaceError: nothing can be promised.
+        """
+        self._open()
+        self.fs.log.commit(self.znode.object)
+
+    fdatasync = fsync
 
     def _refresh(self) -> None:
         self.znode = self.fs.znode(self.dnode.number)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from ..dmu.mutable import MutableDnode
 from ..dmu.mutableobjset import MutableObjset
@@ -32,14 +32,17 @@ from ..errors import (
     UnsupportedError,
     UsageError,
 )
+from ..ondisk import zilencode
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dnode import DnodeBlock
+from ..ondisk.zilrecord import TxType
 from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, ZPL_VERSION_SA, Case, PFlags
 from . import directory
 from .aclwrite import trivial_acl
 from .attributes import NewFile, no_execs_denied, pack
 from .directory import printable, text
 from .filesystem import Filesystem
+from .oplog import NoLog, OpLog
 from .sawrite import MutableSaTable
 from .znode import Znode
 
@@ -49,6 +52,9 @@ LINK_MAX = (1 << 31) - 1
 #: Bytes of a name without the feature ``longname``.
 NAME_MAX = 255
 SYMLINK_MAX = 4095
+#: What an intent log calls attributes that can be set: mode, owner, group, times of last read and last change.
+_SETATTR_BITS = (zilencode.MODE, zilencode.UID, zilencode.GID, zilencode.ATIME, zilencode.MTIME)
+_MAKING = {stat.S_IFDIR: TxType.MKDIR, stat.S_IFLNK: TxType.SYMLINK}
 
 
 class MutableFilesystem(Filesystem):
@@ -61,6 +67,9 @@ class MutableFilesystem(Filesystem):
         longnames: names may have up to 1023 bytes. atime: reading changes the time of last read.
         relatime: only if the file changed since, or a day has passed.
         relieve: called after each transaction: the pool may write a txg then.
+
+    Attributes:
+        log: told of every change.
     """
 
     objset: MutableObjset
@@ -87,6 +96,7 @@ class MutableFilesystem(Filesystem):
         self.atime = atime
         self.relatime = relatime
         self.relieve = relieve
+        self.log: OpLog = NoLog()
         self.readonly = False  # property of this name: files are not changed
         self.attributes = MutableSaTable(objset, self._fixed("SA_ATTRS"), objset.random_bytes)
         #: Objects that somebody has open: how often.
@@ -117,11 +127,16 @@ class MutableFilesystem(Filesystem):
             yield tx
         if not tx.active:
             self.relieve()
+            self.log.settle()
 
-    def giving_back(self) -> AbstractContextManager[TxManager]:
+    @contextmanager
+    def giving_back(self) -> Iterator[TxManager]:
         """A transaction that gives space back in the end. Raises: as ``transaction``."""
         self._check_writable()
-        return self.tx.giving_back()
+        with self.tx.giving_back() as tx:
+            yield tx
+        if not tx.active:
+            self.log.settle()
 
     def _check_writable(self) -> None:
         if self.readonly:
@@ -177,6 +192,14 @@ class MutableFilesystem(Filesystem):
                     values[name] = value
             if new_flags != int(znode.flags):
                 values["ZPL_FLAGS"] = new_flags
+            if flags is not None:
+                self.log.gap()
+            asked = zip((mode, uid, gid, atime_ns, mtime_ns), _SETATTR_BITS)
+            mask = sum((bit for value, bit in asked if value is not None), zilencode.CTIME)
+            self.log.note_file(
+                znode.object, zilencode.setattr_, znode.object, mask, mode or 0, uid or 0, gid or 0, 0,
+                atime_ns or 0, mtime_ns or 0, projid,
+            )  # fmt: skip
             return self.change(znode, values)
 
     # --- names ------------------------------------------------------------------------------------------------------
@@ -229,11 +252,30 @@ class MutableFilesystem(Filesystem):
             dn = self.allocate(new)
             self._enter(entries, name, dn.number, new.mode)
             self._count(parent, +1, stat.S_ISDIR(new.mode))
+            self.note_made(parent.object, name, dn, new)
             return self.znode(dn.number)
 
-    def allocate_file(self, new: NewFile) -> Znode:
-        """A file without a name, for something that refers to it by its number."""
-        return self.znode(self.allocate(new).number)
+    def note_made(
+        self, directory: int, name: bytes, dn: MutableDnode, new: NewFile, kind: TxType | None = None
+    ) -> None:
+        """Tell the log of something new.
+
+        Args:
+            directory: the object it has its name in. kind: of record, if it does not follow from the mode.
+        """
+        kind = kind or _MAKING.get(stat.S_IFMT(new.mode), TxType.CREATE)
+        self.log.note(
+            zilencode.create, kind, directory, dn.number, dn.extra_slots + 1, new.mode, new.uid, new.gid, new.gen,
+            new.now_ns, new.rdev or 0, name, new.target,
+        )  # fmt: skip
+        if new.acl is not None or new.ctime_ns is not None or new.crtime_ns is not None:
+            self.log.gap()
+        if new.atime_ns is not None or new.mtime_ns is not None:
+            mask = zilencode.ATIME if new.atime_ns is not None else 0
+            mask |= zilencode.MTIME if new.mtime_ns is not None else 0
+            self.log.note_file(
+                dn.number, zilencode.setattr_, dn.number, mask, 0, 0, 0, 0, new.atime_ns or 0, new.mtime_ns or 0
+            )
 
     def allocate(self, new: NewFile, further: Mapping[str, bytes] | None = None) -> MutableDnode:
         """A new object with these attributes and no name, in a transaction; ``further``: more of them, as stored."""
@@ -271,6 +313,7 @@ class MutableFilesystem(Filesystem):
             ExistsError: a name is taken. UsageError, LimitError: no file can have it.
         """
         with self.transaction():
+            self.log.gap()
             entries = self.entries_of(folder)
             if self.normflags:
                 for name, (number, mode) in names.items():
@@ -329,6 +372,7 @@ class MutableFilesystem(Filesystem):
                 raise NotFoundError("a file without a name cannot get one", dataset=self.name, object=znode.object)
             self._enter(self.entries_of(parent), name, znode.object, znode.mode)
             self._count(parent, +1, False)
+            self.log.note(zilencode.link, parent.object, znode.object, name)
             values = {"ZPL_LINKS": self._linkable(znode, 1), "ZPL_PARENT": parent.object, "ZPL_CTIME": self.clock()}
             return self.change(znode, values)
 
@@ -339,12 +383,16 @@ class MutableFilesystem(Filesystem):
             NotFoundError: no such name. IsADirectoryInPoolError: it is a directory's.
         """
         with self.giving_back():
-            znode = self._named(parent, name)
-            if znode.is_dir:
-                raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
-            self._leave(parent, name)
-            self._count(parent, -1, False)
-            self._unlink_one(znode)
+            self._unlink(parent, name)
+            self.log.note(zilencode.remove, TxType.REMOVE, parent.object, name)
+
+    def _unlink(self, parent: Znode, name: bytes) -> None:
+        znode = self._named(parent, name)
+        if znode.is_dir:
+            raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
+        self._leave(parent, name)
+        self._count(parent, -1, False)
+        self._unlink_one(znode)
 
     def rmdir(self, parent: Znode, name: bytes) -> None:
         """Remove an empty directory.
@@ -353,12 +401,16 @@ class MutableFilesystem(Filesystem):
             NotFoundError, NotADirectoryInPoolError; NotEmptyError: there is something in it.
         """
         with self.giving_back():
-            znode = self._named(parent, name)
-            self._check_empty(znode, name)
-            self._leave(parent, name)
-            self._count(parent, -1, True)
-            self.change(znode, {"ZPL_LINKS": 0, "ZPL_CTIME": self.clock()})
-            self._orphan(znode)
+            self._rmdir(parent, name)
+            self.log.note(zilencode.remove, TxType.RMDIR, parent.object, name)
+
+    def _rmdir(self, parent: Znode, name: bytes) -> None:
+        znode = self._named(parent, name)
+        self._check_empty(znode, name)
+        self._leave(parent, name)
+        self._count(parent, -1, True)
+        self.change(znode, {"ZPL_LINKS": 0, "ZPL_CTIME": self.clock()})
+        self._orphan(znode)
 
     def _check_empty(self, znode: Znode, name: bytes) -> None:
         if not znode.is_dir:
@@ -422,6 +474,7 @@ class MutableFilesystem(Filesystem):
                 return
             self._orphans.discard(number)
         with self.tx.giving_back():
+            self.log.ignore()
             waiting = self._unlinked
             if f"{number:x}" in waiting:
                 waiting.remove(f"{number:x}")
@@ -432,6 +485,7 @@ class MutableFilesystem(Filesystem):
         numbers = self.unlinked()
         for number in numbers:
             with self.tx.giving_back():
+                self.log.ignore()
                 self._unlinked.remove(f"{number:x}")
                 self._destroy(self.znode(number))
         return len(numbers)
@@ -456,6 +510,7 @@ class MutableFilesystem(Filesystem):
             znode = self._named(parent, name)
             if znode.is_dir and new_parent.object != parent.object:
                 self._check_not_below(znode, new_parent)
+            self.log.note(zilencode.rename, TxType.RENAME, parent.object, new_parent.object, name, new_name)
             there = self.find(new_parent, new_name)
             if there == znode.object and (replace or self.normflags):
                 self._rename_onto_itself(znode, parent, name, new_parent, new_name)
@@ -483,11 +538,11 @@ class MutableFilesystem(Filesystem):
         """What has a name goes, so that another can take it."""
         if znode.is_dir:
             self._check_empty(there, name)
-            self.rmdir(parent, name)
+            self._rmdir(parent, name)
         elif there.is_dir:
             raise IsADirectoryInPoolError("is a directory", dataset=self.name, name=printable(text(name)))
         else:
-            self.unlink(parent, name)
+            self._unlink(parent, name)
 
     def _check_not_below(self, znode: Znode, folder: Znode) -> None:
         """Raises: UsageError: ``folder`` lies in ``znode``."""
@@ -507,6 +562,8 @@ class MutableFilesystem(Filesystem):
             for moved, target in ((first, other), (second, parent)):
                 if moved.is_dir and parent.object != other.object:
                     self._check_not_below(moved, target)
+            kind = TxType.RENAME_EXCHANGE
+            self.log.note(zilencode.rename, kind, parent.object, other.object, name, other_name)
             for folder, key, znode in ((parent, name, second), (other, other_name, first)):
                 self.entries_of(folder).update(key, entry_of(znode.object, znode.mode))
             if parent.object != other.object:

@@ -8,10 +8,12 @@ Source: OpenZFS, zpl_xattr.c (``zpl_xattr_set_sa``, ``zpl_xattr_set_dir``), zfs_
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 
 from ..errors import ExistsError, LimitError, NotFoundError, UsageError
 from ..ondisk import nvlist
 from ..ondisk.nvlist import NVList, NvType
+from ..ondisk.zilrecord import TxType
 from ..ondisk.zplconst import PFlags
 from . import directory, filewrite, xattr
 from .attributes import NewFile
@@ -50,10 +52,13 @@ def set_xattr(
         if replace and not there:
             raise NotFoundError(f"no extended attribute {name}", object=znode.object)
         if packed and len(value) <= ENTRY_MAX:
-            stored = {k: v for k, v in xattr.packed(znode).items() if xattr.linux_name(k) != name}
+            before = xattr.packed(znode)
+            stored = {k: v for k, v in before.items() if xattr.linux_name(k) != name}
             stored[name] = value
             data = pack(stored)
             if len(data) <= PACKED_MAX:
+                _tell_removed(fs, znode, before.keys() - stored.keys())
+                fs.log.note_xattr(znode.object, directory.raw(name), value)
                 znode = fs.change(znode, {"ZPL_DXATTR": data, "ZPL_CTIME": fs.clock()})
                 _remove_file(fs, znode, name)
                 return fs.znode(znode.object)
@@ -99,7 +104,13 @@ def _unpack(fs: MutableFilesystem, znode: Znode, name: str) -> Znode:
     stored = {k: v for k, v in before.items() if xattr.linux_name(k) != name}
     if len(stored) == len(before):
         return znode
+    _tell_removed(fs, znode, before.keys() - stored.keys())
     return fs.change(znode, {"ZPL_DXATTR": pack(stored) if stored else None})
+
+
+def _tell_removed(fs: MutableFilesystem, znode: Znode, names: Iterable[str]) -> None:
+    for name in sorted(names):
+        fs.log.note_xattr(znode.object, directory.raw(name), None)
 
 
 def _hidden(fs: MutableFilesystem, znode: Znode) -> Znode:
@@ -107,9 +118,11 @@ def _hidden(fs: MutableFilesystem, znode: Znode) -> Znode:
     if znode.xattr_object:
         return fs.znode(znode.xattr_object)
     now = fs.clock()
-    made = fs.allocate_file(_new(fs, znode, HIDDEN_MODE, znode.object, now))
-    fs.change(znode, {"ZPL_XATTR": made.object})
-    return made
+    new = _new(fs, znode, HIDDEN_MODE, znode.object, now)
+    dn = fs.allocate(new)
+    fs.note_made(znode.object, b"", dn, new, TxType.MKXATTR)
+    fs.change(znode, {"ZPL_XATTR": dn.number})
+    return fs.znode(dn.number)
 
 
 def _new(fs: MutableFilesystem, owner: Znode, mode: int, parent: int, now: int) -> NewFile:

@@ -1,0 +1,386 @@
+"""The intent log of one dataset, being written: what a caller asks for is on stable storage when ``commit`` returns.
+
+Changes are noted in their transactions and wait (``itx.py``). Of those who ask at the same time one goes ahead and
+takes along what the others want; whoever comes meanwhile waits for the next one. So the log of a dataset is written by
+one commit at a time, and the busier it is, the more callers share a flush.
+
+The order that makes it safe: blocks of files that records point to are written, then the log's blocks (``logblocks.py``
+says in which order), then the devices that have any of them are flushed. A torn log block does not verify, and a
+record whose block cannot be read ends the log; so nothing has to be flushed in between.
+
+Whatever cannot be had so is had by writing a txg, which makes everything durable: a log's beginning, changes that
+touch several datasets or the pool itself, changes that no record tells of, a device that fails, a full pool.
+
+Source: OpenZFS, zil.c (``zil_commit``), zfs_log.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from threading import Condition
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..dmu.tx import TxManager
+from ..dsl.writable import WritableDataset
+from ..errors import PoolError, UsageError
+from ..ondisk import blkptr, zilencode
+from .itx import Group, ItxQueue, Told, Written
+from .logblocks import DATA_MAX, LogBlocks, Sealed
+from .recovery import SAXATTR
+from .stats import ZilStats
+
+if TYPE_CHECKING:
+    from ..dmu.mutable import MutableDnode
+    from ..zpl.oplog import Encoder
+
+#: Writes of at least so many bytes are logged by reference where there is no log device: one write instead of two.
+#: Source: zfs_log.c (``zfs_immediate_write_sz``).
+IMMEDIATE = 32 << 10
+
+Records = list[tuple[bytearray, int]]
+
+
+class SyncMode(IntEnum):
+    """Property ``sync``."""
+
+    STANDARD = 0
+    ALWAYS = 1
+    DISABLED = 2
+
+
+@dataclass(eq=False, slots=True)
+class _Caller:
+    """Somebody who waits. ``number``: the object asked for; None: everything."""
+
+    number: int | None
+    done: bool = False
+    error: BaseException | None = None
+
+
+class IntentLog:
+    """The log of a dataset that is open for writing; see ``zpl.oplog.OpLog`` for how it is told of changes.
+
+    Args:
+        dataset: whose log it is.
+        sync: writes a txg. synced: the last one on disk.
+        random_bytes: for the names of chains.
+        stats: counters, those of all logs of the pool.
+        log_devices: the pool has devices for logs.
+        saxattr: records may tell of packed extended attributes (feature ``zilsaxattr``).
+
+    Attributes:
+        mode: what is made durable, and when. throughput: property ``logbias``: all writes are logged by reference.
+    """
+
+    def __init__(
+        self,
+        dataset: WritableDataset,
+        *,
+        sync: Callable[[], object],
+        synced: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        stats: ZilStats,
+        log_devices: bool = False,
+        saxattr: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.stats = stats
+        self.log_devices = log_devices
+        self.saxattr = saxattr
+        self.mode = SyncMode.STANDARD
+        self.throughput = False
+        self._sync = sync
+        self._synced = synced
+        objset = dataset.objset
+        self._blocks = LogBlocks(objset.writer, dataset.number, random_bytes)
+        self._installed = False  # the header is kept here
+        self._queue = ItxQueue()
+        self._open: list[Told | Written] = []  # of the open transaction
+        self._unlogged = 0  # of its changes, those that no record tells of
+        self._ignored = 0  # and those that need not be durable
+        self._gap = 0  # the last txg with changes that are not in the queue
+        self._fresh = False  # something was noted since the last commit
+        self._demanded = False  # and it is to be durable
+        self._cond = Condition()
+        self._busy = False
+        self._callers: list[_Caller] = []
+        objset.on_change = self._ended
+
+    @property
+    def tx(self) -> TxManager:
+        """The pool's transactions."""
+        return self.dataset.objset.tx
+
+    @property
+    def begun(self) -> bool:
+        """There is a log on disk, or will be with the open txg."""
+        return self._blocks.begun
+
+    def configure(self, mode: SyncMode, *, throughput: bool) -> None:
+        """Follow the properties ``sync`` and ``logbias``. What was not noted until now waits for its txg."""
+        if mode is not self.mode and self.mode is SyncMode.DISABLED:
+            self._gap = self.tx.txg
+        self.mode, self.throughput = mode, throughput
+
+    # --- what is noted ----------------------------------------------------------------------------------------------
+
+    def note(self, encode: Encoder, *args: object) -> None:
+        """See ``OpLog``."""
+        self._add(Told(encode, args, 0))
+
+    def note_file(self, number: int, encode: Encoder, *args: object) -> None:
+        """See ``OpLog``."""
+        self._add(Told(encode, args, number))
+
+    def note_write(self, dn: MutableDnode, offset: int, length: int) -> None:
+        """See ``OpLog``."""
+        self._add(Written(dn, offset, length))
+
+    def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
+        """See ``OpLog``. Without the feature, and for an empty value, there is no record that tells of it."""
+        if self.saxattr and (value is None or value):
+            self.note_file(number, zilencode.setsaxattr, number, name, value)
+        else:
+            self.gap()
+
+    def gap(self) -> None:
+        """See ``OpLog``."""
+        if not self.tx.final:
+            self._unlogged += 1
+            self.tx.note(self._undo_gap)
+
+    def ignore(self) -> None:
+        """See ``OpLog``."""
+        if not self.tx.final:
+            self._ignored += 1
+            self.tx.note(self._undo_ignore)
+
+    def _add(self, itx: Told | Written) -> None:
+        if self.mode is not SyncMode.DISABLED and not self.tx.final:
+            self._open.append(itx)
+            self.tx.note(self._undo)
+
+    def _undo(self) -> None:
+        self._open.pop()
+
+    def _undo_gap(self) -> None:
+        self._unlogged -= 1
+
+    def _undo_ignore(self) -> None:
+        self._ignored -= 1
+
+    def _ended(self, joint: bool) -> None:
+        """An outermost transaction has ended that changed the dataset.
+
+        Args:
+            joint: and others, or the pool: a log alone cannot say that all of it happened or none.
+        """
+        itxs, self._open = self._open, []
+        unlogged, self._unlogged = self._unlogged, 0
+        ignored, self._ignored = self._ignored, 0
+        txg = self.tx.txg
+        if joint or unlogged or not (itxs or ignored):
+            self._gap = txg
+        elif itxs:
+            self._queue.add(txg, itxs, self._synced())
+        self._fresh |= bool(itxs or unlogged or not ignored)
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def demand(self) -> None:
+        """See ``OpLog``."""
+        self._demanded = True
+
+    def settle(self) -> None:
+        """See ``OpLog``: so it is with ``sync=always``, and if somebody has demanded it. Raises: as ``commit``."""
+        if self._fresh and (self._demanded or self.mode is SyncMode.ALWAYS):
+            self.commit()
+
+    def commit(self, number: int | None = None) -> None:
+        """Make changes durable, with all changes of names in the dataset that came before.
+
+        Args:
+            number: the object whose own changes are wanted; None: those of all.
+
+        Raises:
+            UsageError: inside a transaction, or the pool is suspended.
+            DeviceError, NoSpaceError: nothing can be promised: the pool is suspended.
+        """
+        if self.mode is SyncMode.DISABLED:
+            return
+        caller = _Caller(number)
+        with self.tx.lock:
+            if self.tx.active:
+                raise UsageError("nothing is made durable inside a transaction", "ask when it is over")
+        with self._cond:
+            self._callers.append(caller)
+            self._cond.wait_for(lambda: caller.done or not self._busy)
+            if not caller.done:
+                self._busy = True
+                batch, self._callers = self._callers, []
+        if not caller.done:
+            self._lead(batch)
+        if caller.error is not None:
+            raise caller.error
+
+    def _lead(self, batch: Sequence[_Caller]) -> None:
+        """Serve these callers."""
+        error: BaseException | None = None
+        try:
+            self._commit(None if any(one.number is None for one in batch) else {one.number or 0 for one in batch})
+        except BaseException as caught:
+            error = caught
+        finally:
+            with self._cond:
+                self.stats.callers += len(batch)
+                self.stats.commits += 1
+                self._busy = False
+                for one in batch:
+                    one.done, one.error = True, error
+                self._cond.notify_all()
+
+    def _commit(self, objects: set[int] | None) -> None:
+        prepared = None
+        with self.tx.lock:
+            self._fresh = self._demanded = False
+            with self.tx.transaction():  # which may write a txg first
+                self.ignore()
+                synced = self._synced()
+                begun = self._gap <= synced and self._blocks.begun
+                groups = self._queue.take(objects, synced) if begun else []
+                if groups:
+                    prepared = self._prepare(groups)
+            self._ignored = 0  # nobody asks for it if nothing was changed
+        if begun and not groups:
+            self.stats.idle += 1
+            return
+        if prepared is None or not self._store(*prepared):
+            self._by_txg()
+
+    def _by_txg(self) -> None:
+        """Write a txg; with it a log begins, if there is none."""
+        self.stats.txgs += 1
+        if not self._installed:
+            self._sync()  # whoever kept the header so far has nothing to put into it after this
+        with self.tx.lock:
+            self._installed = True
+            self.dataset.objset.log_header = self._blocks.header
+            if not self._blocks.begun:
+                try:
+                    self._blocks.begin(self.tx.txg)
+                except PoolError:
+                    self.stats.failures += 1  # there is no room for a log: the txg has to do
+                self.dataset.uses(SAXATTR, self._blocks.begun and self.saxattr)
+                self.dataset.objset.touch()
+        self._sync()
+
+    def retire(self) -> None:
+        """The log ends with the next txg: the dataset goes, or the pool is let go of. Everything is to be synced then."""
+        with self.tx.lock:
+            self._queue.clear()
+            self._gap = self.tx.txg
+            if self._installed:
+                self._blocks.give_up(self.tx.txg)
+                self.dataset.uses(SAXATTR, False)
+                self.dataset.objset.touch()
+
+    # --- a commit ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self, groups: Sequence[Group]) -> tuple[list[Sealed], set[int], int] | None:
+        """Blocks of the log, all but the first of them written; the vdevs they and what they point to lie on.
+
+        None: it cannot be done, and the log is given up.
+        """
+        records: Records = []
+        vdevs: set[int] = set()
+        try:
+            for group in groups:
+                for itx in group.itxs:
+                    made = [itx.encode(*itx.args)] if isinstance(itx, Told) else self._written(itx, vdevs)
+                    records += [(record, group.txg) for record in made]
+            txg, failures = self.tx.txg, self._failures
+            blocks = self._blocks.prepare(records, txg)
+            self._blocks.send(blocks[1:] or blocks, txg)
+        except BaseException as error:
+            self._fail()
+            if isinstance(error, PoolError):
+                return None
+            raise
+        self.stats.records += len(records)
+        self.stats.blocks += len(blocks)
+        for block in blocks:
+            on_log = self.dataset.objset.writer.zio.tree.tops[block.link.vdev].is_log
+            self.stats.bytes_log += block.link.size if on_log else 0
+            self.stats.bytes_normal += 0 if on_log else block.link.size
+        return blocks, vdevs | {block.link.vdev for block in blocks}, failures
+
+    @property
+    def _failures(self) -> int:
+        """Flushes that failed so far, whoever wanted them."""
+        return self.dataset.objset.writer.output.failures
+
+    def _store(self, blocks: list[Sealed], vdevs: set[int], failures: int) -> bool:
+        """Make blocks durable; False: they are not, and the log is given up."""
+        writer = self.dataset.objset.writer
+        try:
+            writer.flush(vdevs)
+            if len(blocks) > 1:
+                with self.tx.lock:
+                    self._blocks.send(blocks[:1], self.tx.txg)
+                writer.flush({blocks[0].link.vdev})
+        except BaseException as error:
+            self._fail()
+            if isinstance(error, PoolError):
+                return False
+            raise
+        if self._failures != failures:
+            self._fail()  # somebody else's flush took our writes with it
+            return False
+        for block in blocks:
+            block.link.written = True
+        return True
+
+    def _fail(self) -> None:
+        """A device failed, or the pool is full: the log is given up, and what was asked for waits for a txg."""
+        with self.tx.lock:
+            self.stats.failures += 1
+            self._gap = self.tx.txg
+            self._blocks.fall_back()
+            self._blocks.give_up(self.tx.txg)
+            self.dataset.objset.touch()
+
+    def _written(self, itx: Written, vdevs: set[int]) -> Iterator[bytearray]:
+        """Records of a write: by reference where that is better, or with a copy of the data."""
+        dn = itx.dn
+        if dn.gone:
+            return
+        size = dn.datablksz
+        large = not self.log_devices and itx.length >= IMMEDIATE and 2 * itx.length >= size
+        at, end = itx.offset, itx.offset + itx.length
+        copy_from = at
+        while at < end:
+            blkid, skip = divmod(at, size)
+            take = min(size - skip, end - at)
+            bp = None
+            if self.throughput or large or (dn.changes is not None and blkid in dn.changes.placed):
+                bp = dn.place_waiting(blkid)
+            if bp is not None and not bool(blkptr.is_embedded(bp)[0]):
+                yield from self._copied(dn, copy_from, at)
+                yield zilencode.write_indirect(dn.number, at, take, bp[:1])
+                self.stats.indirect += size
+                vdevs.update(np.unique(blkptr.dva_vdev(bp)[blkptr.dva_asize(bp) != 0]).tolist())
+                copy_from = at + take
+            at += take
+        yield from self._copied(dn, copy_from, end)
+
+    def _copied(self, dn: MutableDnode, start: int, end: int) -> Iterator[bytearray]:
+        while start < end:
+            data = bytearray(min(DATA_MAX, end - start))
+            dn.readinto(data, start)  # what was cut off since is zeros, and a record that follows cuts it off again
+            yield zilencode.write(dn.number, start, bytes(data))
+            self.stats.copied += len(data)
+            start += len(data)

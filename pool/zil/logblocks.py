@@ -1,0 +1,209 @@
+"""The chain of blocks of a log that is being written: where it begins, how it grows, and when its blocks are freed.
+
+There is always one block more than was written: its pointer is in the last written one, and the next records go into
+it. Records that need several blocks are made durable in one step nevertheless: the later blocks are written and flushed
+first, and nothing leads to them until the first one is there. So the log holds all of a commit or none of it.
+
+Blocks go when all of their records are on disk by way of a txg. The header that is written with a txg knows what was
+part of the log by then, whatever has happened to it since.
+
+Source: OpenZFS, zil.c (``zil_lwb_write_issue``, ``zil_sync``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..alloc.allocator import AllocClass
+from ..errors import NoSpaceError
+from ..ondisk import bpmake, zil
+from ..ondisk.blkptr import BLKPTR, BpArray
+from ..ondisk.dmutypes import ObjectType
+from ..ondisk.zilencode import stamp
+from ..zio.checksum import Checksum
+from ..zio.compress import Compression
+from ..zio.writer import U64, ZioWriter
+from .claim import NO_LOG
+
+#: Bytes of a log block: a multiple of the least, and at most so many. Source: zil.c (``zil_maxblocksize``).
+BLOCK_MIN, BLOCK_MAX = 4096, 128 << 10
+#: Bytes of records that fit into one block, and of data in one record.
+ROOM = BLOCK_MAX - zil.CHAIN_SIZE
+DATA_MAX = ROOM - 192
+#: Commits whose size says how large the next block is to be.
+HISTORY = 8
+
+
+@dataclass(slots=True)
+class Link:
+    """A block of the chain. ``newest``: the highest txg of its records; ``written``: it is durable."""
+
+    bp: BpArray
+    place: U64
+    size: int
+    seq: int
+    born: int
+    newest: int = 0
+    written: bool = False
+
+    @property
+    def vdev(self) -> int:
+        """The top-level vdev it lies on."""
+        return int(self.place[0, 0])
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A block ready to be written."""
+
+    link: Link
+    content: bytearray
+
+
+class LogBlocks:
+    """The blocks of one dataset's log.
+
+    Args:
+        writer: of the pool. dataset: number of the dataset's object.
+        random_bytes: for the name of a chain.
+    """
+
+    def __init__(self, writer: ZioWriter, dataset: int, random_bytes: Callable[[int], bytes]) -> None:
+        self.writer = writer
+        self.dataset = dataset
+        self.random_bytes = random_bytes
+        self.cls = AllocClass.LOG
+        self._chain: deque[Link] = deque()
+        self._began = 0  # txg
+        self._gone: list[tuple[int, int, deque[Link]]] = []  # chains given up: began in, given up in, blocks
+        self._name = (0, 0)
+        self._records = 0
+        self._sizes: deque[int] = deque(maxlen=HISTORY)
+
+    @property
+    def begun(self) -> bool:
+        """There is a log."""
+        return bool(self._chain)
+
+    # --- beginning and end ------------------------------------------------------------------------------------------
+
+    def begin(self, txg: int) -> None:
+        """Allocate the first block of a new chain. It counts when the txg with its header is on disk.
+
+        Raises:
+            NoSpaceError: there is no room.
+        """
+        raw = self.random_bytes(16)
+        self._name = (int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
+        self._records = 0
+        self._chain.append(self._new(self._next_size(), 1, txg))
+        self._began = txg
+
+    def give_up(self, txg: int) -> None:
+        """The log ends; with this txg all of its blocks are freed."""
+        if self._chain:
+            self._gone.append((self._began, txg, self._chain))
+            self._chain = deque()
+
+    def header(self, txg: int) -> bytes:
+        """The header that goes with a txg that is being written; blocks not needed any more are freed in it."""
+        free: list[Link] = []
+        first: Link | None = None
+        for entry in list(self._gone):
+            began, over, chain = entry
+            if over <= txg:
+                free += chain
+                self._gone.remove(entry)
+            elif began <= txg and first is None:
+                first = chain[0]
+        if first is None and self._chain and self._began <= txg:
+            while self._chain[0].written and self._chain[0].newest <= txg:
+                free.append(self._chain.popleft())
+            first = self._chain[0]
+        if free:
+            self.writer.free(np.concatenate([link.bp for link in free]), txg)
+        return zil.encode_header(NO_LOG if first is None else replace(NO_LOG, log=first.bp[0]))
+
+    def fall_back(self) -> None:
+        """Writing failed: if blocks of the log lie on devices of their own, later ones do not."""
+        tops = self.writer.zio.tree.tops
+        if any(tops[link.vdev].is_log for link in self._chain):
+            self.cls = AllocClass.NORMAL
+
+    # --- blocks -----------------------------------------------------------------------------------------------------
+
+    def _next_size(self) -> int:
+        return max(self._sizes, default=BLOCK_MIN)
+
+    def _new(self, size: int, seq: int, txg: int) -> Link:
+        """Allocate a block that is to be written later."""
+        places = self.writer.allocator.allocate(np.array([size], np.uint64), txg=txg, copies=1, cls=self.cls)
+        if not places[0, 0, 2]:
+            raise NoSpaceError("no room for a block of the intent log", "remove something", bytes=size)
+        bp = bpmake.stored(
+            np.array([size]), np.array([size]), compress=Compression.OFF, checksum=zil.CHECKSUM_ZILOG2,
+            type=ObjectType.INTENT_LOG, level=0, birth=txg, fill=0,
+        )  # fmt: skip
+        bp["dva"] = bpmake.addresses(places)
+        bp["cksum"] = (*self._name, self.dataset, seq)
+        return Link(bp, places[0], size, seq, txg)
+
+    def prepare(self, records: Sequence[tuple[bytearray, int]], txg: int) -> list[Sealed]:
+        """Put records into blocks, and allocate those that are needed. Whoever gets them writes them, the first last.
+
+        Args:
+            records: with their txgs, in order; each at most ``ROOM`` bytes.
+            txg: the open one.
+
+        Raises:
+            NoSpaceError: there is no room. The chain is to be given up then.
+        """
+        tail = self._chain[-1]
+        total = sum(len(record) for record, _ in records)
+        self._sizes.append(_block_size(total))
+        sealed: list[Sealed] = []
+        body, newest, left = bytearray(), 0, total
+        for record, own in records:
+            if zil.CHAIN_SIZE + len(body) + len(record) > tail.size:
+                following = self._new(_block_size(max(left, len(record))), tail.seq + 1, txg)
+                sealed.append(self._seal(tail, body, newest, following))
+                tail, body, newest = following, bytearray(), 0
+            self._records += 1
+            stamp(record, own, self._records)
+            body += record
+            newest = max(newest, own)
+            left -= len(record)
+        following = self._new(self._next_size(), tail.seq + 1, txg)
+        sealed.append(self._seal(tail, body, newest, following))
+        return sealed
+
+    def _seal(self, link: Link, body: bytearray, newest: int, following: Link) -> Sealed:
+        content = bytearray(link.size)
+        used = zil.CHAIN_SIZE + len(body)
+        content[zil.CHAIN_SIZE : used] = body
+        identity = [int(word) for word in link.bp["cksum"][0]]
+        zil.seal_block(content, identity, following.bp[0], used, True, "<")
+        link.newest = max(newest, link.born)
+        self._chain.append(following)
+        return Sealed(link, content)
+
+    def send(self, blocks: Sequence[Sealed], txg: int) -> None:
+        """Write blocks. They are not durable before a flush.
+
+        Raises:
+            DeviceError: one cannot be written.
+        """
+        for block in blocks:
+            self.writer.store_raw([block.content], block.link.place[np.newaxis], Checksum.OFF, txg)
+
+
+def _block_size(records: int) -> int:
+    """Bytes of a block for so many bytes of records."""
+    return min(max(-(-(records + zil.CHAIN_SIZE) // BLOCK_MIN) * BLOCK_MIN, BLOCK_MIN), BLOCK_MAX)
+
+
+assert BLKPTR.itemsize == 128
