@@ -219,10 +219,10 @@ class IntentLog:
         with self._cond:
             self._callers.append(caller)
             self._cond.wait_for(lambda: caller.done or not self._busy)
-            if not caller.done:
-                self._busy = True
-                batch, self._callers = self._callers, []
-        if not caller.done:
+            lead, batch = not caller.done, self._callers
+            if lead:
+                self._busy, self._callers = True, []
+        if lead:
             self._lead(batch)
         if caller.error is not None:
             raise caller.error
@@ -279,7 +279,7 @@ class IntentLog:
         self._sync()
 
     def retire(self) -> None:
-        """The log ends with the next txg: the dataset goes, or the pool is let go of. Everything is to be synced then."""
+        """The log ends with the next txg, which makes everything durable: the dataset goes, or the pool is let go of."""
         with self.tx.lock:
             self._queue.clear()
             self._gap = self.tx.txg
