@@ -270,16 +270,21 @@ class IntentLog:
             self._installed = True
             self.dataset.objset.log_header = self._blocks.header
             if not self._blocks.begun:
-                try:
-                    self._blocks.begin(self.tx.txg)
-                except PoolError:
-                    self.stats.failures += 1  # there is no room for a log: the txg has to do
-                self.dataset.uses(SAXATTR, self._blocks.begun and self.saxattr)
-                self.dataset.objset.touch()
+                self._begin()
         self._sync()
 
+    def _begin(self) -> None:
+        """A log begins with the open txg, if there is room for it; without it that txg has to do."""
+        try:
+            self._blocks.begin(self.tx.txg)
+        except PoolError:
+            self.stats.failures += 1
+            return
+        self.dataset.uses(SAXATTR, self.saxattr)
+        self.dataset.objset.touch()
+
     def retire(self) -> None:
-        """The log ends with the next txg, which makes everything durable: the dataset goes, or the pool is let go of."""
+        """The log ends with the next txg, which makes everything durable: the dataset or the pool is let go of."""
         with self.tx.lock:
             self._queue.clear()
             self._gap = self.tx.txg
