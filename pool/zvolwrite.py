@@ -148,7 +148,7 @@ class VolumeFile(ObjectFile):
             with self.volume.transaction():
                 content = self.volume.content
                 content.write(offset, view[:count])
-                self.volume.log.note_write(content, offset, count)
+                self.volume.log.note_write(content, offset, count, self.volume.size)
             self._settle()
         return count
 

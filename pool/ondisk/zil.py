@@ -167,6 +167,17 @@ def seal_block(block: bytearray, identity: Sequence[int], next_bp: BpArray, nuse
     struct.pack_into(order + "4Q", block, at + _CHECKSUM_AT, *words)
 
 
+def seal_slim(block: bytearray, own: bytes, following: bytes, nused: int) -> None:
+    """``seal_block`` of a little-endian slim block, with pointers as they are stored: for writing many.
+
+    Args:
+        own, following: 128 bytes each, the pointers to this block and to the next.
+    """
+    # The four words that name the block take the checksum's place while it is computed.
+    struct.pack_into("<Q128sQQ32s", block, 0, 0, following, nused, ECK_MAGIC, own[96:])
+    block[_CHECKSUM_AT:CHAIN_SIZE] = checksum.fletcher4(memoryview(block)[: covered(len(block), nused, True)])
+
+
 def records(block: Any, start: int, end: int, order: str) -> Iterator[tuple[int, int]]:
     """(offset, length) of each record between two offsets of a block.
 

@@ -136,9 +136,9 @@ class IntentLog:
         """See ``OpLog``."""
         self._add(Told(encode, args, number))
 
-    def note_write(self, dn: MutableDnode, offset: int, length: int) -> None:
+    def note_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
         """See ``OpLog``."""
-        self._add(Written(dn, offset, length))
+        self._add(Written(dn, offset, length, size))
 
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
         """See ``OpLog``. Without the feature, and for an empty value, there is no record that tells of it."""
@@ -308,6 +308,7 @@ class IntentLog:
                     made = [itx.encode(*itx.args)] if isinstance(itx, Told) else self._written(itx, vdevs)
                     records += [(record, group.txg) for record in made]
             txg, failures = self.tx.txg, self._failures
+            self.dataset.objset.touch()
             blocks = self._blocks.prepare(records, txg)
             self._blocks.send(blocks[1:] or blocks, txg)
         except BaseException as error:
@@ -376,6 +377,9 @@ class IntentLog:
             if bp is not None and not bool(blkptr.is_embedded(bp)[0]):
                 yield from self._copied(dn, copy_from, at)
                 yield zilencode.write_indirect(dn.number, at, take, bp[:1])
+                if (blkid + 1) * size > itx.size:
+                    # OpenZFS would let the file grow to the block's end where it had reached behind ``at + take``.
+                    yield zilencode.setattr_(dn.number, zilencode.SIZE, size=itx.size)
                 self.stats.indirect += size
                 vdevs.update(np.unique(blkptr.dva_vdev(bp)[blkptr.dva_asize(bp) != 0]).tolist())
                 copy_from = at + take

@@ -29,11 +29,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Bytes that were written to an object. What is logged is what is there when it is asked for."""
+    """Bytes that were written to an object. What is logged is what is there when it is asked for.
+
+    ``size``: of the object's content, after this.
+    """
 
     dn: MutableDnode
     offset: int
     length: int
+    size: int
 
     @property
     def object(self) -> int:

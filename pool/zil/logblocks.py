@@ -26,7 +26,7 @@ from ..ondisk.dmutypes import ObjectType
 from ..ondisk.zilencode import stamp
 from ..zio.checksum import Checksum
 from ..zio.compress import Compression
-from ..zio.writer import U64, ZioWriter
+from ..zio.writer import ZioWriter
 from .claim import NO_LOG
 
 #: Bytes of a log block: a multiple of the least, and at most so many. Source: zil.c (``zil_maxblocksize``).
@@ -38,22 +38,41 @@ DATA_MAX = ROOM - 192
 HISTORY = 8
 
 
+#: Blocks are allocated in batches of so many bytes, and at most so many blocks.
+BATCH_BYTES, BATCH_MAX = 128 << 10, 16
+_SEQ_AT = 120  # in a pointer
+
+
 @dataclass(slots=True)
 class Link:
-    """A block of the chain. ``newest``: the highest txg of its records; ``written``: it is durable."""
+    """A block with a place.
 
-    bp: BpArray
-    place: U64
+    Attributes:
+        raw: its pointer. place: vdev, offset and asize. born: the txg it was allocated in.
+        newest: the highest txg of its records. written: it is durable.
+    """
+
+    raw: bytes
+    place: tuple[int, int, int]
     size: int
-    seq: int
     born: int
     newest: int = 0
     written: bool = False
 
     @property
+    def bp(self) -> BpArray:
+        """Its pointer, one element."""
+        return np.frombuffer(self.raw, BLKPTR)
+
+    @property
+    def seq(self) -> int:
+        """Its number in the chain."""
+        return int.from_bytes(self.raw[_SEQ_AT:], "little")
+
+    @property
     def vdev(self) -> int:
         """The top-level vdev it lies on."""
-        return int(self.place[0, 0])
+        return self.place[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,7 @@ class LogBlocks:
         self.random_bytes = random_bytes
         self.cls = AllocClass.LOG
         self._chain: deque[Link] = deque()
+        self._spare: list[Link] = []  # allocated in the open txg and not used yet
         self._began = 0  # txg
         self._gone: list[tuple[int, int, deque[Link]]] = []  # chains given up: began in, given up in, blocks
         self._name = (0, 0)
@@ -111,6 +131,7 @@ class LogBlocks:
 
     def header(self, txg: int) -> bytes:
         """The header that goes with a txg that is being written; blocks not needed any more are freed in it."""
+        self._give_back([link for link in self._spare if link.born <= txg])
         free: list[Link] = []
         first: Link | None = None
         for entry in list(self._gone):
@@ -140,17 +161,39 @@ class LogBlocks:
         return max(self._sizes, default=BLOCK_MIN)
 
     def _new(self, size: int, seq: int, txg: int) -> Link:
-        """Allocate a block that is to be written later."""
-        places = self.writer.allocator.allocate(np.array([size], np.uint64), txg=txg, copies=1, cls=self.cls)
-        if not places[0, 0, 2]:
+        """A block that is to be written later."""
+        if not self._spare or self._spare[-1].size != size or self._spare[-1].born != txg:
+            self._give_back(self._spare)
+            self._allocate(size, txg)
+        link = self._spare.pop()
+        link.raw = link.raw[:_SEQ_AT] + seq.to_bytes(8, "little")
+        return link
+
+    def _allocate(self, size: int, txg: int) -> None:
+        """Find places for some blocks: what one commit does not need the next one will."""
+        count = max(1, min(BATCH_MAX, BATCH_BYTES // size))
+        sizes = np.full(count, size, np.uint64)
+        places = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
+        places = places[places[:, 0, 2] != 0]
+        if not len(places):
             raise NoSpaceError("no room for a block of the intent log", "remove something", bytes=size)
-        bp = bpmake.stored(
-            np.array([size]), np.array([size]), compress=Compression.OFF, checksum=zil.CHECKSUM_ZILOG2,
-            type=ObjectType.INTENT_LOG, level=0, birth=txg, fill=0,
+        sizes = sizes[: len(places)]
+        bps = bpmake.stored(
+            sizes, sizes, compress=Compression.OFF, checksum=zil.CHECKSUM_ZILOG2, type=ObjectType.INTENT_LOG, level=0,
+            birth=txg, fill=0,
         )  # fmt: skip
-        bp["dva"] = bpmake.addresses(places)
-        bp["cksum"] = (*self._name, self.dataset, seq)
-        return Link(bp, places[0], size, seq, txg)
+        bps["dva"] = bpmake.addresses(places)
+        bps["cksum"] = (*self._name, self.dataset, 0)
+        rows = places[:, 0].tolist()
+        self._spare = [Link(bp.tobytes(), tuple(row), size, txg) for bp, row in zip(bps, rows)][::-1]
+
+    def _give_back(self, links: list[Link]) -> None:
+        """These were not used: nobody can have heard of them."""
+        for link in links:
+            vdev, offset, asize = (np.array([value], np.uint64) for value in link.place)
+            self.writer.allocator.unallocate(vdev, offset, asize, txg=link.born)
+        gone = {id(link) for link in links}
+        self._spare = [link for link in self._spare if id(link) not in gone]
 
     def prepare(self, records: Sequence[tuple[bytearray, int]], txg: int) -> list[Sealed]:
         """Put records into blocks, and allocate those that are needed. Whoever gets them writes them, the first last.
@@ -185,8 +228,7 @@ class LogBlocks:
         content = bytearray(link.size)
         used = zil.CHAIN_SIZE + len(body)
         content[zil.CHAIN_SIZE : used] = body
-        identity = [int(word) for word in link.bp["cksum"][0]]
-        zil.seal_block(content, identity, following.bp[0], used, True, "<")
+        zil.seal_slim(content, link.raw, following.raw, used)
         link.newest = max(newest, link.born)
         self._chain.append(following)
         return Sealed(link, content)
@@ -198,12 +240,12 @@ class LogBlocks:
             DeviceError: one cannot be written.
         """
         for block in blocks:
-            self.writer.store_raw([block.content], block.link.place[np.newaxis], Checksum.OFF, txg)
+            vdev, offset, _ = block.link.place
+            if not self.writer.output.write_plain(vdev, offset, block.content, txg):
+                places = np.array([[block.link.place]], np.uint64)
+                self.writer.store_raw([block.content], places, Checksum.OFF, txg)
 
 
 def _block_size(records: int) -> int:
     """Bytes of a block for so many bytes of records."""
     return min(max(-(-(records + zil.CHAIN_SIZE) // BLOCK_MIN) * BLOCK_MIN, BLOCK_MIN), BLOCK_MAX)
-
-
-assert BLKPTR.itemsize == 128

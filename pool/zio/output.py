@@ -12,6 +12,7 @@ in each txg (``vdev/probe.py``), and let go of if its device does not work and o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from ..device.base import Device, read_only_error
 from ..errors import CorruptError, DeviceError, PoolError, UnsupportedError
 from ..vdev.labels import LabelFailure
 from ..vdev.layout import U64
-from ..vdev.leaf import LeafVdev
+from ..vdev.leaf import DATA_START, LeafVdev
 from ..vdev.probe import give_up, probe
 from ..vdev.state import VdevState
 from ..vdev.tree import VdevTree
@@ -173,6 +174,41 @@ class Output:
             device = cast(Device, self.tree.leaves[number].device)
             codes[at] = device.writev(offsets[at], lengths[at], staging, place[at])
         errors[staged] = codes
+
+    def write_plain(self, top_id: int, offset: int, content: bytearray, txg: int) -> bool:
+        """Write one block to a disk, or to all sides of a mirror, without the cost of what only other vdevs need.
+
+        Args:
+            top_id, offset: where, as in a pointer.
+            content: its stored bytes.
+            txg: that it belongs to.
+
+        Returns:
+            whether it was done; if not, ``write`` does it, or says why it cannot.
+        """
+        top = self.tree.tops[top_id]
+        leaves = top.children if top.type == "mirror" else [top]
+        if top.state is not VdevState.HEALTHY or not all(isinstance(leaf, LeafVdev) for leaf in leaves):
+            return False
+        size = len(content)
+        for leaf in cast(list[LeafVdev], leaves):
+            device = leaf.device
+            if device is None or device.readonly:
+                return False
+            at = offset + DATA_START
+            try:
+                descriptor = device.fileno()
+                if descriptor is None:
+                    device.write(at, content)
+                elif at + size > device.size or os.pwrite(descriptor, memoryview(content), at) != size:
+                    return False
+            except (OSError, PoolError):
+                return False
+            self.tree.io.count(leaf.index, writes=1, size=size)
+            with self._lock:
+                self.dirty.setdefault(leaf.index, set()).add(txg)
+                self._writes[leaf.index] = self._writes.get(leaf.index, 0) + 1
+        return True
 
     # ---- failures ---------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class NewFiles:
         self.fs.enter(folder, name, dn.number, new.mode)
         self.fs.note_made(folder.object, name, dn, new)
         if new.size:
-            self.fs.log.note_write(dn, 0, new.size)
+            self.fs.log.note_write(dn, 0, new.size, new.size)
 
     def allocate(self, new: NewFile, block_size: int, content: Any = None) -> MutableDnode:
         """A new regular file without a name, in a transaction.

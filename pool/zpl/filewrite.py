@@ -52,8 +52,9 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
         dn = fs.mutable(znode.object)
         grow_block(dn, end, fs.recordsize)
         dn.write(offset, source)
-        fs.log.note_write(dn, offset, len(source))
-        return _touched(fs, fs.znode(znode.object), end)
+        znode = _touched(fs, fs.znode(znode.object), end)
+        fs.log.note_write(dn, offset, len(source), znode.size)
+        return znode
 
 
 def _touched(fs: MutableFilesystem, znode: Znode, end: int) -> Znode:

@@ -28,8 +28,8 @@ class OpLog(Protocol):
     def note_file(self, number: int, encode: Encoder, *args: object) -> None:
         """A change of one object alone: it is durable when that object is asked for."""
 
-    def note_write(self, dn: MutableDnode, offset: int, length: int) -> None:
-        """Bytes of an object were written."""
+    def note_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
+        """Bytes of an object were written; its content has ``size`` bytes since."""
 
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
         """A packed extended attribute was set, by its stored name, or removed (None)."""
@@ -59,7 +59,7 @@ class NoLog:
     def note_file(self, number: int, encode: Encoder, *args: object) -> None:
         """See ``OpLog``."""
 
-    def note_write(self, dn: MutableDnode, offset: int, length: int) -> None:
+    def note_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
         """See ``OpLog``."""
 
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
