@@ -26,6 +26,7 @@ _STAMP = struct.Struct("<2Q")
 _CREATE = struct.Struct("<6QqQQ")  # directory, object, mode, uid, gid, gen, time of making, rdev
 _RENAME = struct.Struct("<2Q")
 _WRITE = struct.Struct("<4Q128s")
+_WRITE_DATA = struct.Struct("<7Q")
 _SETATTR = struct.Struct("<6QqQqQ")  # object, mask, mode, uid, gid, size, times of last read and last change
 _XVATTR = struct.Struct(f"<I{XVATTR_WORDS}IQqQ32s")
 assert _HEAD.size + _CREATE.size == 104 and _HEAD.size + _SETATTR.size == 112 and _HEAD.size + _WRITE.size == 192
@@ -93,9 +94,12 @@ def rename(kind: int, source_directory: int, target_directory: int, source: byte
     return _record(kind, _RENAME.pack(source_directory, target_directory), _name(source), _name(target))
 
 
-def write(number: int, offset: int, data: bytes) -> bytearray:
-    """WRITE with its data."""
-    return _record(TxType.WRITE, _WRITE.pack(number, offset, len(data), 0, bytes(128)), data)
+def write(number: int, offset: int, size: int) -> tuple[bytearray, memoryview]:
+    """WRITE with its data, zeros as yet; and the place where the data belongs."""
+    whole = WRITE_HEADER + -(-size // 8) * 8
+    record = bytearray(whole)
+    _WRITE_DATA.pack_into(record, 0, TxType.WRITE, whole, 0, 0, number, offset, size)
+    return record, memoryview(record)[WRITE_HEADER : WRITE_HEADER + size]
 
 
 def write_indirect(number: int, offset: int, size: int, bp: BpArray) -> bytearray:

@@ -17,9 +17,9 @@ Source: OpenZFS, zil.c (``zil_commit``), zfs_log.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from threading import Condition
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,9 +54,15 @@ class SyncMode(IntEnum):
 
 @dataclass(eq=False, slots=True)
 class _Caller:
-    """Somebody who waits. ``number``: the object asked for; None: everything."""
+    """Somebody who waits.
+
+    Attributes:
+        number: the object asked for; None: everything.
+        turn: held until there is something to know: the caller was served, or is to serve the others.
+    """
 
     number: int | None
+    turn: Lock = field(default_factory=Lock)
     done: bool = False
     error: BaseException | None = None
 
@@ -105,7 +111,7 @@ class IntentLog:
         self._gap = 0  # the last txg with changes that are not in the queue
         self._fresh = False  # something was noted since the last commit
         self._demanded = False  # and it is to be durable
-        self._cond = Condition()
+        self._guard = Lock()  # of the two below
         self._busy = False
         self._callers: list[_Caller] = []
         objset.on_change = self._ended
@@ -212,36 +218,56 @@ class IntentLog:
         """
         if self.mode is SyncMode.DISABLED:
             return
+        if self.tx.active:
+            raise UsageError("nothing is made durable inside a transaction", "ask when it is over")
         caller = _Caller(number)
-        with self.tx.lock:
-            if self.tx.active:
-                raise UsageError("nothing is made durable inside a transaction", "ask when it is over")
-        with self._cond:
+        with self._guard:
             self._callers.append(caller)
-            self._cond.wait_for(lambda: caller.done or not self._busy)
-            lead, batch = not caller.done, self._callers
-            if lead:
-                self._busy, self._callers = True, []
-        if lead:
-            self._lead(batch)
+            waits, self._busy = self._busy, True
+            if waits:
+                caller.turn.acquire()
+        if waits:
+            try:
+                caller.turn.acquire()  # until somebody lets it go
+            except BaseException:
+                self._leave(caller)
+                raise
+        if not caller.done:
+            self._lead()
         if caller.error is not None:
             raise caller.error
 
-    def _lead(self, batch: Sequence[_Caller]) -> None:
-        """Serve these callers."""
+    def _leave(self, caller: _Caller) -> None:
+        """Somebody does not wait any longer; if it was to serve the others, the next one does."""
+        with self._guard:
+            if caller not in self._callers:
+                return
+            self._callers.remove(caller)
+            if not caller.turn.locked():
+                self._busy = bool(self._callers)
+                for one in self._callers[:1]:
+                    one.turn.release()
+
+    def _lead(self) -> None:
+        """Serve all who wait by now, and let one of those who come meanwhile serve the next."""
         error: BaseException | None = None
+        with self._guard:
+            batch, self._callers = self._callers, []
         try:
             self._commit(None if any(one.number is None for one in batch) else {one.number or 0 for one in batch})
         except BaseException as caught:
             error = caught
         finally:
-            with self._cond:
+            with self._guard:
                 self.stats.callers += len(batch)
                 self.stats.commits += 1
-                self._busy = False
-                for one in batch:
-                    one.done, one.error = True, error
-                self._cond.notify_all()
+                self._busy = bool(self._callers)
+                following = self._callers[:1]
+            for one in batch:
+                one.done, one.error = True, error
+            for one in (*following, *batch):
+                if one.turn.locked():
+                    one.turn.release()
 
     def _commit(self, objects: set[int] | None) -> None:
         prepared = None
@@ -388,8 +414,9 @@ class IntentLog:
 
     def _copied(self, dn: MutableDnode, start: int, end: int) -> Iterator[bytearray]:
         while start < end:
-            data = bytearray(min(DATA_MAX, end - start))
+            take = min(DATA_MAX, end - start)
+            record, data = zilencode.write(dn.number, start, take)
             dn.readinto(data, start)  # what was cut off since is zeros, and a record that follows cuts it off again
-            yield zilencode.write(dn.number, start, bytes(data))
-            self.stats.copied += len(data)
-            start += len(data)
+            yield record
+            self.stats.copied += take
+            start += take
