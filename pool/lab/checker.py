@@ -72,16 +72,19 @@ def examine(disks: Sequence[Place], met: Met = lambda pool: None) -> Found:
         return Found(-1, (f"cannot be opened: {error}",))
     with pool:
         before = met(pool)
-        if before is not None:
-            return before
-        blocks = BlockCheck(pool.spa, threads=1).run()
-        problems = [*_verified(verify(pool.spa, threads=1)), *_accounted(blocks)]
-        content: Content = {}
-        try:
-            content = observe(pool)
-        except PoolError as error:
-            problems.append(f"content cannot be read: {error}")
-        return Found(pool.txg, tuple(problems), content, blocks.total.gangs)
+        return look(pool) if before is None else before
+
+
+def look(pool: Pool) -> Found:
+    """Look at everything in an open pool."""
+    blocks = BlockCheck(pool.spa, threads=1).run()
+    problems = [*_verified(verify(pool.spa, threads=1)), *_accounted(blocks)]
+    content: Content = {}
+    try:
+        content = observe(pool)
+    except PoolError as error:
+        problems.append(f"content cannot be read: {error}")
+    return Found(pool.txg, tuple(problems), content, blocks.total.gangs)
 
 
 def _verified(report: VerifyReport) -> list[str]:

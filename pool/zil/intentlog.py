@@ -4,9 +4,10 @@ Changes are noted in their transactions and wait (``itx.py``). Of those who ask 
 takes along what the others want; whoever comes meanwhile waits for the next one. So the log of a dataset is written by
 one commit at a time, and the busier it is, the more callers share a flush.
 
-The order that makes it safe: blocks of files that records point to are written, then the log's blocks (``logblocks.py``
-says in which order), then the devices that have any of them are flushed. A torn log block does not verify, and a
-record whose block cannot be read ends the log; so nothing has to be flushed in between.
+The order that makes it safe: what records point to is written, and the log's blocks but for the first; the devices
+that have any of it are flushed; then the first block is written, and its devices are flushed. A torn block does not
+verify, and nothing leads to the later ones until the first one is there: so a commit is on disk as a whole or not at
+all, whatever it consists of. Where it is one block and nothing else one flush does.
 
 Whatever cannot be had so is had by writing a txg, which makes everything durable: a log's beginning, changes that
 touch several datasets or the pool itself, changes that no record tells of, a device that fails, a full pool.
@@ -65,6 +66,22 @@ class _Caller:
     turn: Lock = field(default_factory=Lock)
     done: bool = False
     error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A commit under way.
+
+    Attributes:
+        blocks: of the log. vdevs: where all of it lies but for the first block.
+        written: the first block is written, too: there is nothing that it may not come before.
+        failures: flushes that had failed when its first byte was written.
+    """
+
+    blocks: list[Sealed]
+    vdevs: set[int]
+    written: bool
+    failures: int
 
 
 class IntentLog:
@@ -284,7 +301,7 @@ class IntentLog:
         if begun and not groups:
             self.stats.idle += 1
             return
-        if prepared is None or not self._store(*prepared):
+        if prepared is None or not self._store(prepared):
             self._by_txg()
 
     def _by_txg(self) -> None:
@@ -321,11 +338,8 @@ class IntentLog:
 
     # --- a commit ---------------------------------------------------------------------------------------------------
 
-    def _prepare(self, groups: Sequence[Group]) -> tuple[list[Sealed], set[int], int] | None:
-        """Blocks of the log, all but the first of them written; the vdevs they and what they point to lie on.
-
-        None: it cannot be done, and the log is given up.
-        """
+    def _prepare(self, groups: Sequence[Group]) -> _Prepared | None:
+        """Write what changes need, but for the block that the log goes on with; None: the log is given up."""
         records: Records = []
         vdevs: set[int] = set()
         try:
@@ -336,7 +350,8 @@ class IntentLog:
             txg, failures = self.tx.txg, self._failures
             self.dataset.objset.touch()
             blocks = self._blocks.prepare(records, txg)
-            self._blocks.send(blocks[1:] or blocks, txg)
+            alone = len(blocks) == 1 and not vdevs
+            self._blocks.send(blocks if alone else blocks[1:], txg)
         except BaseException as error:
             self._fail()
             if isinstance(error, PoolError):
@@ -348,28 +363,30 @@ class IntentLog:
             on_log = self.dataset.objset.writer.zio.tree.tops[block.link.vdev].is_log
             self.stats.bytes_log += block.link.size if on_log else 0
             self.stats.bytes_normal += 0 if on_log else block.link.size
-        return blocks, vdevs | {block.link.vdev for block in blocks}, failures
+        return _Prepared(blocks, vdevs | {block.link.vdev for block in blocks[1:]}, alone, failures)
 
     @property
     def _failures(self) -> int:
         """Flushes that failed so far, whoever wanted them."""
         return self.dataset.objset.writer.output.failures
 
-    def _store(self, blocks: list[Sealed], vdevs: set[int], failures: int) -> bool:
-        """Make blocks durable; False: they are not, and the log is given up."""
-        writer = self.dataset.objset.writer
+    def _store(self, ready: _Prepared) -> bool:
+        """Make it durable; False: it is not, and the log is given up."""
+        writer, blocks = self.dataset.objset.writer, ready.blocks
         try:
-            writer.flush(vdevs)
-            if len(blocks) > 1:
+            if not ready.written:
+                writer.flush(ready.vdevs)
                 with self.tx.lock:
+                    if not self._blocks.has(blocks[0].link):
+                        return False  # the log was let go of meanwhile, and its blocks with it
                     self._blocks.send(blocks[:1], self.tx.txg)
-                writer.flush({blocks[0].link.vdev})
+            writer.flush({blocks[0].link.vdev})
         except BaseException as error:
             self._fail()
             if isinstance(error, PoolError):
                 return False
             raise
-        if self._failures != failures:
+        if self._failures != ready.failures:
             self._fail()  # somebody else's flush took our writes with it
             return False
         for block in blocks:

@@ -109,6 +109,10 @@ class LogBlocks:
         """There is a log."""
         return bool(self._chain)
 
+    def has(self, link: Link) -> bool:
+        """A block is still part of the log."""
+        return any(one is link for one in self._chain)
+
     # --- beginning and end ------------------------------------------------------------------------------------------
 
     def begin(self, txg: int) -> None:
