@@ -15,6 +15,7 @@ from ..lab.explore import Explorer, Report, explore
 from ..lab.layouts import LAYOUTS
 from ..lab.losing import bears_loss, explorer_of, record_losing
 from ..lab.save import save
+from ..lab.syncrun import SyncOptions, record_sync, sync_explorer
 from ..lab.workload import Run, RunOptions, choose, record
 from .main import Parser
 from .progress import progress
@@ -25,8 +26,12 @@ crash states are what a power cut may leave: any subset of the writes that no fl
 Each is imported, every block verified, all space accounted for, and the content held against a model. What is wrong is
 printed with the words that show it again. Exit status 1: something was.
 
+With --sync files, file systems and volumes are asked to be durable now and then (fsync), or with "always" every change
+is. Crash states are then imported for writing, intent logs replayed, and what had been acknowledged has to be there.
+
 examples:
   uberblock lab crash --seed 1 --states 10000
+  uberblock lab crash --sync standard --layout log --states 10000
   uberblock lab crash --lose gone --states 10000
   uberblock lab crash --layout raidz2 --txgs 10 --states 100000 --processes 0
   uberblock lab crash --layout "mirror . . log ." --seed 3 --state "@812 random 17" --save STATE
@@ -58,6 +63,13 @@ def _parser() -> Parser:
         "--lose", choices=("back", "gone"),
         help="one disk is away now and then, vanishes, or fails; in the crash states it is back as it is, or gone",
     )  # fmt: skip
+    parser.add_argument(
+        "--sync", choices=("standard", "always", "disabled"),
+        help="property of all datasets; things are asked to be durable, and crash states are recovered from their logs",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logbias", default="latency", choices=("latency", "throughput"), help="property, with --sync"
+    )
     parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")
@@ -69,16 +81,25 @@ def _parser() -> Parser:
 
 
 def _options(args: Namespace, layout: str, seed: int) -> RunOptions:
+    words = {
+        "layout": layout, "seed": seed, "txgs": args.txgs, "steps": args.steps, "sector": args.sector,
+        "cache": args.cache,
+    }  # fmt: skip
+    if args.sync and args.lose:
+        raise UsageError("lab crash: --sync and --lose are two kinds of runs", "take one of them")
     try:
-        return RunOptions(
-            layout=layout, seed=seed, txgs=args.txgs, steps=args.steps, sector=args.sector, cache=args.cache
-        )
+        if args.sync:
+            return SyncOptions(**words, sync=args.sync, logbias=args.logbias)
+        return RunOptions(**words)
     except ValueError as error:
         raise UsageError(f"lab crash: {error}") from None
 
 
 def _recorded(args: Namespace, options: RunOptions, *, memo: bool = True) -> tuple[Run, Explorer, str]:
     """A run, an explorer of its crash states, and the disk that is lost in it, if one is."""
+    if isinstance(options, SyncOptions):
+        found = record_sync(options)
+        return found, sync_explorer(found, memo=memo), ""
     if args.lose is None:
         found = record(options)
         return found, Explorer(found.journal, found.history, memo=memo), ""
@@ -142,6 +163,7 @@ def _tell(args: Namespace, options: RunOptions, found: Run, report: Report) -> N
             "layout": options.layout,
             "seed": options.seed,
             "txgs": options.txgs,
+            "sync": args.sync,
             "events": len(found.journal),
             "digest": found.journal.digest(),
             "states": report.states,
@@ -162,8 +184,9 @@ def _tell(args: Namespace, options: RunOptions, found: Run, report: Report) -> N
         more = "".join(
             f" --{name} {value}"
             for name, value in asdict(options).items()
-            if name in ("steps", "sector", "cache") and value != defaults[name]
+            if name in ("steps", "sector", "cache", "logbias") and value != defaults.get(name, "latency")
         )
+        more += f" --sync {args.sync}" if args.sync else ""
         more += f" --lose {args.lose}" if args.lose else ""
         line = report.violations[0].shrunk or report.violations[0].state
         print(

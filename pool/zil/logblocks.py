@@ -129,6 +129,7 @@ class LogBlocks:
 
     def give_up(self, txg: int) -> None:
         """The log ends; with this txg all of its blocks are freed."""
+        self._give_back(self._spare)  # they bear its name
         if self._chain:
             self._gone.append((self._began, txg, self._chain))
             self._chain = deque()
