@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert record_sync(options).journal.digest() == record_sync(options).journal.digest()
 
 
-# --- canaries: broken orders are found ----------------------------------------------------------------------------------
+# --- canaries: broken orders are found ---
 
 
 def found_in(options: SyncOptions, seeds: Sequence[int]) -> Report:
@@ -91,7 +91,7 @@ def test_a_log_block_before_its_chain_is_found(monkeypatch: pytest.MonkeyPatch) 
     assert report.wrong
 
 
-# --- the model of promises ------------------------------------------------------------------------------------------------
+# --- the model of promises ---
 
 
 def file(data: bytes, mode: int = 0o644) -> dict[str, Any]:
