@@ -80,8 +80,7 @@ class TxManager:
             UsageError: the pool is suspended, because a txg could not be written.
         """
         with self.lock:
-            if self.broken:
-                raise UsageError(f"the pool is suspended: {self.broken}", "close it and import it again")
+            self.check()
             if not self._frames:
                 if not self.freeing:
                     self.before()
@@ -103,6 +102,11 @@ class TxManager:
                 touched, self.touched = self.touched, {}
                 for objset in touched.values():
                     objset.on_change(len(touched) > 1)
+
+    def check(self) -> None:
+        """Raises: UsageError: the pool is suspended, because a txg could not be written."""
+        if self.broken:
+            raise UsageError(f"the pool is suspended: {self.broken}", "close it and import it again")
 
     @contextmanager
     def giving_back(self) -> Iterator[TxManager]:

@@ -247,8 +247,7 @@ class Engine:
         """
         tx = self.tx
         with tx.lock:
-            if tx.broken:
-                raise UsageError(f"the pool is suspended: {tx.broken}", "close it and import it again")
+            tx.check()
             if tx.active:
                 raise UsageError("a txg cannot be written inside a transaction")
             if not self.anything:

@@ -36,6 +36,7 @@ from .stats import ZilStats
 
 if TYPE_CHECKING:
     from ..dmu.mutable import MutableDnode
+    from ..ondisk.blkptr import BpArray
     from ..zpl.oplog import Encoder
 
 #: Writes of at least so many bytes are logged by reference where there is no log device: one write instead of two.
@@ -289,15 +290,13 @@ class IntentLog:
     def _commit(self, objects: set[int] | None) -> None:
         prepared = None
         with self.tx.lock:
+            self.tx.check()
             self._fresh = self._demanded = False
-            with self.tx.transaction():  # which may write a txg first
-                self.ignore()
-                synced = self._synced()
-                begun = self._gap <= synced and self._blocks.begun
-                groups = self._queue.take(objects, synced) if begun else []
-                if groups:
-                    prepared = self._prepare(groups)
-            self._ignored = 0  # nobody asks for it if nothing was changed
+            synced = self._synced()
+            begun = self._gap <= synced and self._blocks.begun
+            groups = self._queue.take(objects, synced) if begun else []
+            if groups:
+                prepared = self._prepare(groups)
         if begun and not groups:
             self.stats.idle += 1
             return
@@ -416,7 +415,7 @@ class IntentLog:
             take = min(size - skip, end - at)
             bp = None
             if self.throughput or large or (dn.changes is not None and blkid in dn.changes.placed):
-                bp = dn.place_waiting(blkid)
+                bp = self._place(dn, blkid)
             if bp is not None and not bool(blkptr.is_embedded(bp)[0]):
                 yield from self._copied(dn, copy_from, at)
                 yield zilencode.write_indirect(dn.number, at, take, bp[:1])
@@ -428,6 +427,14 @@ class IntentLog:
                 copy_from = at + take
             at += take
         yield from self._copied(dn, copy_from, end)
+
+    def _place(self, dn: MutableDnode, blkid: int) -> BpArray | None:
+        """Write a block that waits; None: there is nothing to be written."""
+        with self.tx.transaction():
+            self.ignore()
+            bp = dn.place_waiting(blkid)
+        self._ignored = 0  # nobody asks for it if it was written before
+        return bp
 
     def _copied(self, dn: MutableDnode, start: int, end: int) -> Iterator[bytearray]:
         while start < end:

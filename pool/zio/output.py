@@ -56,6 +56,7 @@ class Output:
         self._lock = threading.Lock()  # of what is known of the leaves
         self._probed: set[int] = set()  # leaves that failed since the last flush, but work
         self._executor: ThreadPoolExecutor | None = None
+        self._flushers: ThreadPoolExecutor | None = None
 
     @property
     def executor(self) -> ThreadPoolExecutor | None:
@@ -66,9 +67,10 @@ class Output:
 
     def close(self) -> None:
         """Let the threads go."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown()
+        both, self._executor, self._flushers = (self._executor, self._flushers), None, None
+        for executor in both:
+            if executor is not None:
+                executor.shutdown()
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -298,8 +300,9 @@ class Output:
         if len(numbers) == 1:
             results = [self._flush_one(numbers[0])]
         else:
-            with ThreadPoolExecutor(min(len(numbers), 32), thread_name_prefix="zio-flush") as threads:
-                results = list(threads.map(self._flush_one, numbers))
+            if self._flushers is None:
+                self._flushers = ThreadPoolExecutor(32, thread_name_prefix="zio-flush")
+            results = list(self._flushers.map(self._flush_one, numbers))
         errors = {number: error for number, error in zip(numbers, results) if error is not None}
         with self._lock:
             for number in numbers:
