@@ -1,6 +1,6 @@
 """How fast data gets into a pool and out again, beside OpenZFS's own code.
 
-    python -m bench.ingest [--realzfs PROGRAM] [--mib 512] [--rounds 3] [--folder /dev/shm] [--json FILE]
+    python -m bench.ingest [--realzfs PROGRAM] [--mib 512] [--rounds 3] [--folder /dev/shm] [--threads N] [--json FILE]
 
 Incompressible data is written to one file through the file interface and synced; then the pool is opened anew and the
 file read with every checksum verified. PROGRAM drives OpenZFS's storage engine in user space (commands create, dataset,
@@ -50,20 +50,20 @@ def words_of(folder: Path, kind: str, count: int) -> list[str]:
     return files if kind == "file" else [kind, *files]
 
 
-def ours(folder: Path, kind: str, count: int, record: int, mib: int) -> tuple[Speed, Speed]:
+def ours(folder: Path, kind: str, count: int, record: int, mib: int, threads: int = 1) -> tuple[Speed, Speed]:
     """Write and read with this package."""
     size = (mib * 2 << 20) // max(1, count - {"raidz2": 2, "raidz3": 3, "mirror": 1}.get(kind, 0)) + (256 << 20)
     data = np.frombuffer(os.urandom(CHUNK), dtype=np.uint8)
     properties = {"recordsize": record, "compression": "off"}
     words = words_of(folder, kind, count)
-    with create_pool("ours", words, size=size, dataset_properties=properties) as pool:  # type: ignore[arg-type]
+    with create_pool("ours", words, size=size, threads=threads, dataset_properties=properties) as pool:  # type: ignore[arg-type]
         before = time.perf_counter(), time.process_time()
         with pool.fs().open("/file", "wb") as file:
             for _ in range(mib * 1024 * 1024 // CHUNK):
                 file.write(data)
         pool.sync()
         write = rate(mib, *before)
-    with import_pool("ours", [str(folder)]) as reader:
+    with import_pool("ours", [str(folder)], threads=threads) as reader:
         out = bytearray(CHUNK)
         before = time.perf_counter(), time.process_time()
         with reader.fs("ours").open("/file") as file:
@@ -115,7 +115,7 @@ def median(speeds: list[Speed]) -> Speed:
     return Speed(statistics.median(s.wall for s in speeds), statistics.median(s.cpu for s in speeds))
 
 
-def compare(program: str | None, folder: Path, mib: int, rounds: int) -> list[dict[str, object]]:
+def compare(program: str | None, folder: Path, mib: int, rounds: int, threads: int) -> list[dict[str, object]]:
     """All layouts and record sizes."""
     rows: list[dict[str, object]] = []
     for name, (kind, count) in LAYOUTS.items():
@@ -125,7 +125,7 @@ def compare(program: str | None, folder: Path, mib: int, rounds: int) -> list[di
                 for who in ("", "their ") if program else ("",):
                     with tempfile.TemporaryDirectory(dir=folder) as place:
                         run = theirs(program, Path(place), kind, count, record, mib) if who and program else ours(
-                            Path(place), kind, count, record, mib
+                            Path(place), kind, count, record, mib, threads
                         )  # fmt: skip
                     found[f"{who}write"].append(run[0])
                     found[f"{who}read"].append(run[1])
@@ -160,9 +160,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=10000, help="small files")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where pools are made")
+    parser.add_argument("--threads", type=int, default=1, help="of ours; OpenZFS takes as many as it likes")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = compare(options.realzfs, options.folder, options.mib, options.rounds)
+    rows = compare(options.realzfs, options.folder, options.mib, options.rounds, options.threads)
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         small = small_files(Path(place), options.files)
     print(f"{options.files} small files: {small.wall:.0f} files/s, {small.cpu:.0f} by CPU time")

@@ -92,6 +92,20 @@ def test_commands_take_a_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["zpool", "status", "--cache", "fast", "-d", disk]) == 2
 
 
+COMMITS = """
+import os, sys
+from uberblock.pool import create_pool
+pool = create_pool("tank", sys.argv[1:], size=64 << 20, txg_seconds=0)
+with pool.fs().open("/file", "wb") as file:
+    file.fsync()
+    os.getpgid(0)
+    for number in range(10):
+        file.write(b"x" * 1000)
+        file.fsync()
+    os.getpgid(0)
+pool.abandon()
+"""
+
 TRACED = """
 import os, sys, time
 from uberblock.pool import create_pool
@@ -112,15 +126,15 @@ pool.abandon()
 """
 
 
-def test_strace_sees_one_group_of_barriers_for_a_txg(tmp_path: Path) -> None:
-    """An idle pool asks for nothing; a busy one asks each disk a few times a txg, however many writes there were."""
+def traced(tmp_path: Path, script: str, *words: str) -> tuple[str, list[list[str]]]:
+    """What a script prints, and its barriers, phase by phase."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
-    log, disks = tmp_path / "log", [str(tmp_path / name) for name in ("a.img", "b.img")]
+    log = tmp_path / "log"
     command = [strace, "-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range,msync,getpgid", "-o", str(log)]
     result = subprocess.run(
-        [*command, sys.executable, "-c", TRACED, "mirror", *disks], capture_output=True, text=True, check=False
+        [*command, sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
     )
     if "PTRACE" in result.stderr or "ptrace" in result.stderr:
         pytest.skip("strace may not trace here")
@@ -132,8 +146,19 @@ def test_strace_sees_one_group_of_barriers_for_a_txg(tmp_path: Path) -> None:
             phases.append([])
         elif "resumed" not in call:
             phases[-1].append(call)
-    _, idle, busy, _ = phases
-    txgs = int(result.stdout)
+    return result.stdout, phases
+
+
+def test_strace_sees_one_barrier_for_a_commit(tmp_path: Path) -> None:
+    _, (_, commits, _) = traced(tmp_path, COMMITS, "mirror", str(tmp_path / "a.img"), str(tmp_path / "b.img"))
+    assert len(commits) == 10 * 2 and all(call.startswith("fdatasync") for call in commits)
+
+
+def test_strace_sees_one_group_of_barriers_for_a_txg(tmp_path: Path) -> None:
+    """An idle pool asks for nothing; a busy one asks each disk a few times a txg, however many writes there were."""
+    disks = [str(tmp_path / name) for name in ("a.img", "b.img")]
+    said, (_, idle, busy, _) = traced(tmp_path, TRACED, "mirror", *disks)
+    txgs = int(said)
     assert idle == []
     assert 2 <= txgs < 20
     assert all(call.startswith("fdatasync") for call in busy)
