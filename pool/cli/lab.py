@@ -10,6 +10,8 @@ from ..errors import UsageError
 #: name -> (module below this package, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "crash": ("labcrash", "crash states of recorded runs, each imported, verified and held against a model"),
+    "powercut": ("labpowercut", "a workload of yours, with the power cut at every moment"),
+    "kill": ("labkill", "a real process on a real pool, killed at random moments"),
     "churn": ("labchurn", "a pool on image files, changed at random for a long time and judged every so often"),
     "writehole": ("labhole", "RAID-5, RAID-6, mirrors and raidz after a crash and the loss of a disk"),
 }
@@ -17,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EXAMPLES = """\
 examples:
   uberblock lab crash --layout mirror --seed 1 --states 10000
+  uberblock lab powercut examples/powercut/replace.py
+  uberblock lab kill --rounds 100
   uberblock lab churn --seed 7 --steps 100000
   uberblock lab writehole --states 500
 """

@@ -130,7 +130,7 @@ class Explorer:
         memo = self._memo
         if memo is None:
             return self._examine(self._disks(contents), lambda pool: None)
-        front = memo.front(contents)
+        front = self.key(memo.front(contents))
         known = memo.find(front, contents)
         if known is not None:
             return known[0]
@@ -140,7 +140,7 @@ class Explorer:
         places: dict[Place, int] = {}
 
         def met(pool: Pool) -> Found | None:
-            inside.append(_opened(pool))
+            inside.append(self.key(_opened(pool)))
             before = memo.find(inside[0], contents)
             if before is None:
                 return None
@@ -154,6 +154,10 @@ class Explorer:
         for one in (front, *inside):
             memo.add(one, contents, places, result)
         return result
+
+    def key(self, front: Hashable) -> Hashable:
+        """What stands for the labels, with whatever else a check depends on beside the disks."""
+        return front
 
     def _disks(self, contents: Sequence[Pages]) -> list[SimDisk]:
         self.report.checked += 1

@@ -126,6 +126,12 @@ class SimDisk(Device):
     def close(self) -> None:
         self._closed = True
 
+    def twin(self) -> SimDisk:
+        """A disk with the same content that can be written and has no journal; reads of it are reads of this one."""
+        result = SimDisk(self.content.fork(), self.name)
+        result.watcher = self.watcher
+        return result
+
     def reopen(self) -> None:
         """Let a closed disk be used again: whoever opens a pool twice closes its disks in between."""
         self._closed = False

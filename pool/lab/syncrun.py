@@ -206,7 +206,7 @@ def recover(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
         txg = pool.txg
         if not waiting_logs(pool.spa):
             return look(pool)
-    copies = [_copy(disk) for disk in disks]
+    copies = [disk.twin() for disk in disks]
     try:
         with open_pool(None, copies, env=Env.fixed(txg), txg_seconds=0, force=True):
             pass
@@ -215,11 +215,4 @@ def recover(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
     for copy in copies:
         copy.reopen()
     return replace(examine(copies), txg=txg)
-
-
-def _copy(disk: SimDisk) -> SimDisk:
-    """A disk with the same content that can be written; what is read of it counts as read of the other."""
-    result = SimDisk(disk.content.fork(), disk.name)
-    result.watcher = disk.watcher
-    return result
 

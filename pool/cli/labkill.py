@@ -1,0 +1,92 @@
+"""``uberblock lab kill``: a real process on a real pool, killed at random moments."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ..device.cachemode import CACHE_MODES
+from ..errors import UsageError
+from ..lab.judges import zdb_complaints
+from ..lab.kill import POOL, KillOptions, KillReport, default_workload, kill_rounds, prepare
+from ..lab.layouts import LAYOUTS, words_of
+from ..lab.userwork import UserWorkload
+from .main import Parser
+from .progress import progress
+
+EPILOG = """\
+A pool is made on files. A process works on it and says over a pipe what it has been promised; at a random moment it is
+killed with SIGKILL, sometimes while it still replays what the one before had left. Then the pool is imported, checked,
+and exported, or left as it is. And again. At the end zdb judges the pool, if it is there.
+
+WORKLOAD is a file as for "lab powercut"; its run goes on where the pool is (it may ask for acknowledged), and what it
+acknowledges is numbers, text or lists. Without one, a log grows and files replace each other. Exit status 1: something
+was wrong.
+
+examples:
+  uberblock lab kill --rounds 100
+  uberblock lab kill examples/powercut/append.py --layout raidz1 --seed 7 --whole
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``lab kill``; gives the exit status."""
+    parser = Parser("lab kill", "Kill a process that works on a pool, again and again.", EPILOG)
+    parser.add_argument("workload", type=Path, nargs="?", metavar="WORKLOAD", help="a Python file")
+    parser.add_argument("--layout", default="single", metavar="WORDS", help=f"one of {', '.join(LAYOUTS)}, or vdevs")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="processes (default 20)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="that one works at most (default 1)")
+    parser.add_argument("--txg", type=float, default=0.2, metavar="S", help="seconds between txgs (default 0.2)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default 1)")
+    parser.add_argument("--size", type=int, default=256, metavar="MIB", help="of each file (default 256)")
+    parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="how files are opened")
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="where the files are made, and kept")
+    parser.add_argument("--whole", action="store_true", help="verify every block and account for all space each time")
+    parser.add_argument("-j", "--json", action="store_true", help="print JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    args = parser.parse_args(argv)
+    if args.rounds < 1 or args.seconds <= 0 or args.txg < 0 or args.size < 64:
+        raise UsageError("lab kill: --rounds is at least 1, --seconds above 0, --txg not negative, --size at least 64")
+    workload = default_workload() if args.workload is None else UserWorkload(args.workload)
+    folder = args.dir or Path(tempfile.mkdtemp(prefix="lab-kill."))
+    folder.mkdir(parents=True, exist_ok=True)
+    report, complaints = KillReport(), list[str]()
+    try:
+        report, complaints = _kill(args, workload, folder)
+    finally:
+        if args.dir is None and not (report.wrong or complaints):
+            shutil.rmtree(folder)
+    wrong = report.wrong + complaints
+    if args.json:
+        print(json.dumps({**asdict(report), "seed": args.seed, "layout": args.layout, "zdb": complaints}, indent=2))
+    else:
+        killed = report.rounds - report.ended
+        print(
+            f"{report.rounds} processes, {killed} killed ({report.early} before their pool was open);"
+            f" {report.acknowledged} acknowledgements, {report.replayed} log records replayed; {len(wrong)} wrong"
+        )
+        print("\n".join(wrong[:50]), end="\n" if wrong else "")
+        if wrong:
+            print(f"the pool is in {folder}; seed {args.seed}")
+    return int(bool(wrong))
+
+
+def _kill(args: Namespace, workload: UserWorkload, folder: Path) -> tuple[KillReport, list[str]]:
+    words, places = list[str](), list[str]()
+    for word in words_of(args.layout):
+        if word == ".":
+            places.append(str(folder / f"d{len(places)}.img"))
+            words.append(places[-1])
+        else:
+            words.append(word)
+    prepare(words, args.size << 20, workload)
+    options = KillOptions(args.rounds, args.seed, args.seconds, args.txg, args.cache, args.whole)
+    with progress("rounds", args.rounds, quiet=args.quiet or args.json, unit="rounds") as advance:
+        report = kill_rounds(workload, places, options, advance)
+    zdb = shutil.which("zdb", path="/usr/sbin:/sbin:/usr/bin:/usr/local/sbin")
+    return report, zdb_complaints(zdb, folder, POOL) if zdb else []
