@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "powercut": ("labpowercut", "a workload of yours, with the power cut at every moment"),
     "kill": ("labkill", "a real process on a real pool, killed at random moments"),
     "churn": ("labchurn", "a pool on image files, changed at random for a long time and judged every so often"),
+    "lies": ("lablies", "cache modes and disks that ignore flushes: what was acknowledged and is gone"),
     "writehole": ("labhole", "RAID-5, RAID-6, mirrors and raidz after a crash and the loss of a disk"),
 }
 
@@ -22,6 +23,7 @@ examples:
   uberblock lab powercut examples/powercut/replace.py
   uberblock lab kill --rounds 100
   uberblock lab churn --seed 7 --steps 100000
+  uberblock lab lies --layout mirror --svg lies.svg
   uberblock lab writehole --states 500
 """
 

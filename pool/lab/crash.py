@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .journal import CHANGES, Event, Journal, Kind
+from .journal import CHANGES, SETTLING, Event, Journal, Kind
 from .pages import Pages, split
 from .simdisk import SimDisk
 
@@ -157,7 +157,7 @@ class States:
             event = events[number]
             if event.kind in CHANGES:
                 self.pending.append(Pending(number, event))
-            elif event.kind == Kind.FLUSH_END:
+            elif event.kind in SETTLING:
                 self._settle(event)
         self.cut = cut
 
@@ -217,7 +217,7 @@ class States:
                 continue
             count = sectors_of(self.journal, event)
             whole = event.kind != Kind.WRITE or count < 2 or rng.random() >= tear
-            kept.append(Survivor(number, -1 if whole else _torn(rng, count)))
+            kept.append(Survivor(number, -1 if whole else some_sectors(rng, count)))
         if rng.random() < 0.5:
             rng.shuffle(kept)
         return kept
@@ -275,7 +275,7 @@ def _apply(content: Pages, event: Event, sectors: int = -1, size: int = 0) -> No
                 content.write(event.offset + start, view[start:end])
 
 
-def _torn(rng: random.Random, count: int) -> int:
+def some_sectors(rng: random.Random, count: int) -> int:
     """Some but not all of ``count`` sectors: the first ones, the last ones, or any."""
     kind, at = rng.randrange(3), rng.randrange(1, count)
     if kind == 2:
@@ -288,7 +288,7 @@ def _torn(rng: random.Random, count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which states are tried at each boundary (just before a flush ends, and at the very end).
+    """Which states are tried at each boundary (just before something becomes durable, and at the very end).
 
     Attributes:
         prefixes: also one state after every single write: a disk that keeps order.
@@ -322,7 +322,7 @@ def enumerate_states(
     states, fresh = States(journal), True  # fresh: no state has had the last write yet
     for cut in range(start, last + 1):
         fresh |= cut > 0 and journal.events[cut - 1].kind in CHANGES
-        boundary = cut == last or journal.events[cut].kind == Kind.FLUSH_END
+        boundary = cut == last or journal.events[cut].kind in SETTLING
         if fresh and (how.prefixes or boundary):
             fresh = False
             yield CrashState(cut, "all")
@@ -350,7 +350,7 @@ def _at_boundary(states: States, how: Plan) -> Iterator[CrashState]:
     for number, event in states.pending:
         sectors = sectors_of(states.journal, event)
         if event.kind == Kind.WRITE and sectors > 1:
-            for torn in sorted({_torn(rng, sectors) for _ in range(how.torn)}):
+            for torn in sorted({some_sectors(rng, sectors) for _ in range(how.torn)}):
                 yield CrashState(cut, "tear", (Survivor(number, torn),))
     if count > 1:
         for index in range(how.random_sets):

@@ -33,9 +33,12 @@ class Kind(IntEnum):
     FLUSH_END = 3
     FLUSH_LOST = 4  # answered, and nothing was done
     MARK = 5
+    WRITTEN_BACK = 6  # a disk emptied part of its cache unasked
 
 
 CHANGES = (Kind.WRITE, Kind.DISCARD)
+#: Events that make durable what a disk had taken before ``begin``.
+SETTLING = (Kind.FLUSH_END, Kind.WRITTEN_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Event:
         disk: number of the disk; -1: none (a mark).
         offset, length: range in bytes, of writes and discards.
         data: what was written.
-        begin: of the end of a flush, the number of its beginning.
+        begin: of the end of a flush, the number of its beginning; of ``WRITTEN_BACK``, the event before which all that
+            the disk had taken is durable.
         text, facts: of a mark.
     """
 
@@ -130,6 +134,10 @@ class Journal:
     def flush_lost(self, disk: int) -> int:
         """A flush was answered without anything being done."""
         return self.add(Event(Kind.FLUSH_LOST, disk))
+
+    def written_back(self, disk: int, before: int) -> int:
+        """A disk has put on stable storage what it had taken before that event, without having been asked."""
+        return self.add(Event(Kind.WRITTEN_BACK, disk, begin=before))
 
     def mark(self, text: str, **facts: Any) -> int:
         """Leave a mark: this much of a workload has been done and acknowledged."""

@@ -95,3 +95,26 @@ def test_the_write_hole(run, tmp_path: Path) -> None:  # type: ignore[no-untyped
     assert run("lab", "writehole", "--layouts", "raid9").status == 2
     assert run("lab", "writehole", "--case", "nonsense").status == 2
     assert run("lab").status == 2 and run("lab", "--help").status == 0 and run("lab", "nothing").status == 2
+
+
+def test_lies(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    small = ("lab", "lies", "--states", "8", "--txgs", "5", "--steps", "3", "-q")
+    result = run(*small, "--layers", "writeback,unsafe", "--svg", tmp_path / "lies.svg")
+    assert result.status == 0, result.err
+    rows = {line.split()[0]: line.split() for line in result.lines[1:3]}
+    assert rows["writeback"][-1] == "0.0%" and rows["writeback"][2] == "0" and rows["unsafe"][1] == "0"
+    assert rows["unsafe"][-1] != "0.0%" and rows["unsafe"][-3] == "0"
+    assert "unsafe" in (tmp_path / "lies.svg").read_text()
+    line = next(line for line in result.lines if line.startswith("again: uberblock lab lies"))
+    words, case = line.removeprefix("again: uberblock ").split(" --case ")
+    again = run(*words.split(), "--case", case.strip('"'), "--save", tmp_path / "state")
+    assert again.status == 0 and "acknowledged" in again.out and (tmp_path / "state" / "d1.img").exists()
+    found = json.loads(run(*small, "--layers", "unsafe", "--json").out)["layers"][0]
+    assert found["lost_txgs"] > 0 and found["wrong_bytes"] == 0 and found["found"][0]["case"] == case.strip('"')
+    for wrong in (
+        ["--layers", "paper"],
+        ["--case", "paper @1 all"],
+        ["--case", "unsafe @99999999 all"],
+        ["--txgs", "0"],
+    ):
+        assert run("lab", "lies", *wrong, "-q").status == 2
