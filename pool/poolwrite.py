@@ -29,6 +29,7 @@ from .pool import Dataset, Pool, Volume
 from .spa import datasets
 from .spa.historywrite import log_command, log_internal
 from .spa.openwrite import open_for_writing
+from .spa.txghistory import TxgRecord
 from .vfswrite import MutableVfs
 from .zil.intentlog import IntentLog, SyncMode
 from .zil.recovery import SAXATTR, Target
@@ -168,7 +169,7 @@ class WritablePool(Pool):
                     return
                 if not self.engine.tx.active and self.engine.anything:
                     try:
-                        self.sync()
+                        self._sync("time")
                     except PoolError as error:
                         # Nobody waits for this txg; whoever changes something next is told that the pool is suspended.
                         self._note(str(error))
@@ -185,7 +186,10 @@ class WritablePool(Pool):
         Raises:
             UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
         """
-        txg = self.engine.sync()
+        return self._sync("asked")
+
+    def _sync(self, why: str) -> int:
+        txg = self.engine.sync(why)
         self._note_failures()
         self.spa.unwritten.clear()
         self.spa.refresh(self.engine.uberblock)
@@ -234,7 +238,12 @@ class WritablePool(Pool):
         tx = self.engine.tx
         full = tx.dirty_bytes >= self.dirty_max or tx.placed_bytes >= PLACED_MAX
         if full and not tx.active:
-            self.sync()
+            self._sync("dirty")
+
+    def txg_history(self) -> list[TxgRecord]:
+        """The last txgs, the open one at the end: how long each took, what it wrote, and why it was closed."""
+        tx = self.engine.tx
+        return self.engine.history.records(tx.txg, tx.dirty_bytes + tx.placed_bytes, self.tree.io.total())
 
     def _admin(self) -> AbstractContextManager[TxManager]:
         return self.transaction()
@@ -310,7 +319,7 @@ class WritablePool(Pool):
         if log is None or log.dataset is not dataset:
             log = self._logs[dsl.obj] = IntentLog(
                 dataset,
-                sync=self.sync,
+                sync=partial(self._sync, "log"),
                 synced=lambda: self.engine.synced_txg,
                 random_bytes=self.env.random_bytes,
                 stats=self.zil_stats,

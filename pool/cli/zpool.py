@@ -24,6 +24,7 @@ commands:
   status      how a pool is, with every vdev
   list        sizes and health; -v: of every vdev
   get, set    properties of pools (get: and vdevs)
+  txgs        the last transaction groups of a pool that is being written
   iostat      what pools and their vdevs read and write, now
   history     what was done to a pool
   labelclear  make a device forget its pool
@@ -37,7 +38,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     from . import zpoolchange
 
     commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "import": _import, "status": _status, "list": _list, "get": _get, "iostat": _iostat, "history": _history,
+        "import": _import, "status": _status, "list": _list, "get": _get, "iostat": _iostat, "txgs": _txgs, "history": _history,
         "create": zpoolchange.create, "destroy": zpoolchange.destroy, "export": zpoolchange.export,
         "labelclear": zpoolchange.labelclear, "set": zpoolchange.set_,
     }  # fmt: skip
@@ -78,6 +79,12 @@ def _iostat(argv: Sequence[str]) -> int:
     from .zpooliostat import run as run_iostat
 
     return run_iostat(argv)
+
+
+def _txgs(argv: Sequence[str]) -> int:
+    from .zpooltxgs import run as run_txgs
+
+    return run_txgs(argv)
 
 
 # --- history ------------------------------------------------------------------------------------------------------

@@ -72,10 +72,10 @@ class SyncRecorder(Recorder):
         engine = pool.engine
         write = engine.sync
 
-        def sync() -> int:
+        def sync(why: str = "asked") -> int:
             if engine.anything and not engine.tx.broken and not engine.tx.active:
                 self._closed.append((engine.tx.txg, self.content()))
-            return write()
+            return write(why)
 
         engine.sync = sync  # type: ignore[method-assign]
 

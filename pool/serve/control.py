@@ -42,8 +42,16 @@ def _iostat(pool: Pool) -> Any:
     return {"seconds": pool.tree.io.seconds, "vdevs": [one.to_json() for one in pool.iostat()]}
 
 
+def _txgs(pool: Pool) -> Any:
+    from ..poolwrite import WritablePool
+
+    if not isinstance(pool, WritablePool):
+        raise UsageError("the pool is open for reading only, and has no txgs")
+    return {"txgs": [one.to_json() for one in pool.txg_history()], "zil": pool.zil_stats.facts()}
+
+
 #: What can be asked of any pool.
-ANSWERS: Answers = {"iostat": _iostat}
+ANSWERS: Answers = {"iostat": _iostat, "txgs": _txgs}
 
 
 def control_folder() -> Path:

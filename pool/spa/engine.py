@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,7 @@ from .dtl import DtlStore
 from .moswrite import write_packed
 from .poolconfig import PoolFacts
 from .spacemapstore import NO_SPACE, SpaceMapStore
+from .txghistory import TxgHistory
 
 if TYPE_CHECKING:
     from ..zio.reader import Zio
@@ -87,6 +89,7 @@ class Engine:
         features: reference counts of feature flags.
         datasets: head datasets that were opened for writing, by object number.
         synced_txg: the last txg that is on disk; uberblock: its root.
+        history: of the last txgs.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Engine:
         self.dtls = DtlStore(tree, mos, features)
         self.datasets: dict[int, WritableDataset] = {}
         self.synced_txg = tx.txg - 1
+        self.history = TxgHistory(env.clock)
         self.uberblock: Uberblock | None = None
         self.config_dirty = False
         #: What is left to be done in the first txg of a pool that was imported.
@@ -220,7 +224,7 @@ class Engine:
         for _ in range(SETTLE_TXGS):
             if not self._starved:
                 return
-            self.sync()
+            self.sync("space")
 
     @cached_property
     def _overhead(self) -> tuple[float, int]:
@@ -238,15 +242,19 @@ class Engine:
         waiting = bool(self.tx.dirty or self.tx.discarded) or self.config_dirty or self.features.changed
         return waiting or self.dtls.behind or self._starved
 
-    def sync(self) -> int:
+    def sync(self, why: str = "asked") -> int:
         """Write the open txg, if anything changed in it, and open the next; gives the last txg on disk.
+
+        Args:
+            why: it is to be written, for the history of txgs.
 
         Raises:
             UsageError: inside a transaction, or the pool is suspended.
             NoSpaceError, DeviceError: the txg cannot be written. The pool is suspended then.
         """
-        tx = self.tx
+        tx, asked = self.tx, monotonic()
         with tx.lock:
+            closed = monotonic()
             tx.check()
             if tx.active:
                 raise UsageError("a txg cannot be written inside a transaction")
@@ -260,6 +268,8 @@ class Engine:
             except BaseException as error:
                 tx.broken = f"txg {tx.txg} could not be written ({error})"
                 raise
+            dirty = tx.dirty_bytes + tx.placed_bytes
+            self.history.close(tx.txg, why, dirty=dirty, asked=asked, closed=closed, io=self.tree.io.total())
             self.synced_txg = tx.txg
             self._room = None
             self._starved = self._is_starved()
@@ -274,10 +284,10 @@ class Engine:
             state: exported, or destroyed.
         """
         with self.tx.lock:
-            self.sync()
+            self.sync("export")
             self.facts = replace(self.facts, state=state)
             self.config_dirty = True
-            return self.sync()
+            return self.sync("export")
 
     def _write_tree(self) -> None:
         """Steps 1 and 2."""

@@ -88,6 +88,12 @@ class IoStats:
                 return LeafIo()
             return LeafIo(*self._sums[:, leaf].tolist())
 
+    def total(self) -> LeafIo:
+        """What all leaves did so far."""
+        self._fold()
+        with self._lock:
+            return LeafIo(*self._sums.sum(axis=1).tolist())
+
     def _put(self, kind: int, columns: Columns, parity: Bools | bool) -> None:
         self._waiting.append((kind, columns, parity))
         self._columns += len(columns)

@@ -64,6 +64,23 @@ def test_a_pool_that_is_being_written(run, tank: Path) -> None:
     assert writer.returncode == 0
 
 
+def test_txgs_of_a_pool_that_is_being_written(run, tank: Path) -> None:
+    assert run("zpool", "txgs", "-d", tank, "tank").status == 1
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tank)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == "written\n"
+        header, *rows = run("zpool", "txgs", "-d", tank, "tank").lines
+        assert header.split()[:4] == ["TXG", "STATE", "WHY", "DIRTY"] and rows[-1].split()[1] == "O"
+        found = json.loads(run("zpool", "txgs", "-j", "-d", tank, "tank").out)
+        done, now = found["txgs"][-2:]
+        assert done["state"] == "C" and done["write_bytes"] > 0 and done["flushes"] > 0 and done["sync"] > 0
+        assert now["txg"] == done["txg"] + 1 and found["zil"]["commits"] == 0
+        exact = run("zpool", "txgs", "-Hp", "-l", "-n", "1", "-d", tank, "tank").lines
+        assert exact[0].split("\t")[1] == "O" and exact[1].split("\t")[0] == "requests"
+        writer.communicate()
+
+
 def test_rates_are_differences_over_time() -> None:
     def sample(seconds: float, writes: int) -> Sample:
         return Sample(seconds, [VdevIo("tank", 1, 0, "", LeafIo(writes=writes)), VdevIo("logs", 0, 0, "logs", None)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from uberblock.pool import import_pool
-from uberblock.pool.errors import NotFoundError
+from uberblock.pool.errors import PoolError
 from uberblock.pool.lab.again import record_recovery
 from uberblock.pool.lab.crash import States
 from uberblock.pool.lab.pages import Pages
@@ -25,7 +25,7 @@ def waits(contents: list[Pages]) -> int:
         with import_pool(None, [SimDisk(one.fork(), f"d{n}") for n, one in enumerate(contents)]) as pool:
             logs = waiting_logs(pool.spa)
             return sum(len(block.records) for log in logs for block in chain.read_blocks(pool.spa.zio, log.header))
-    except NotFoundError:
+    except PoolError:
         return -1
 
 
