@@ -38,7 +38,8 @@ def run(name: str, argv: Sequence[str]) -> int:
     from . import zpoolchange
 
     commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "import": _import, "status": _status, "list": _list, "get": _get, "iostat": _iostat, "txgs": _txgs, "history": _history,
+        "import": _import, "status": _status, "list": _list, "get": _get, "iostat": _iostat, "txgs": _txgs,
+        "history": _history,
         "create": zpoolchange.create, "destroy": zpoolchange.destroy, "export": zpoolchange.export,
         "labelclear": zpoolchange.labelclear, "set": zpoolchange.set_,
     }  # fmt: skip

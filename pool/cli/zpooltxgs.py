@@ -17,9 +17,9 @@ from .output import add_format_options, print_json, print_table
 
 EPILOG = """\
 Only a process that has a pool open for writing knows; it is asked over a socket that only its user can reach. The last
-hundred txgs are remembered. TIMES: how long a txg was open, waited for changes under way, and took to be written. WHY it
-was closed: asked (sync), time, dirty (enough waited), space (freed space was needed), log (a request that an intent log
-could not serve), export.
+hundred txgs are remembered. OPEN, QUIESCE, SYNC: how long a txg took changes, waited for those under way, and was
+written. WHY it was closed: asked (sync), time, dirty (enough waited), space (freed space was needed), log (a request that
+an intent log could not serve), export.
 
 With -l the counters of the intent logs follow: requests to make something durable, and commits, each of which serves
 all who wait; those that waited for a txg instead; records and blocks written, and bytes by the kind of device.
@@ -32,9 +32,9 @@ examples:
 HEADER = ["TXG", "STATE", "WHY", "DIRTY", "WRITES", "WRITTEN", "READS", "READ", "FLUSHES", "OPEN", "QUIESCE", "SYNC"]
 _TITLES = {
     "callers": "requests", "commits": "commits", "callers_per_commit": "requests a commit",
-    "idle": "with nothing to do", "txgs": "by writing a txg", "failures": "because of a failure", "records": "records", "blocks": "log blocks",
-    "copied": "bytes copied", "indirect": "bytes by reference", "bytes_log": "bytes on log devices",
-    "bytes_normal": "bytes on other devices",
+    "idle": "with nothing to do", "txgs": "by writing a txg", "failures": "because of a failure",
+    "records": "records", "blocks": "log blocks", "copied": "bytes copied", "indirect": "bytes by reference",
+    "bytes_log": "bytes on log devices", "bytes_normal": "bytes on other devices",
 }  # fmt: skip
 
 

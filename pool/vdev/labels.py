@@ -182,7 +182,7 @@ def flush(leaves: Iterable[LeafVdev]) -> list[LabelFailure]:
         return None
 
     todo = labelled(leaves)
-    if len(todo) < 2 or any(_in_memory(leaf) for leaf in todo):
+    if len(todo) < 2 or any(in_memory(leaf) for leaf in todo):
         return _failures(map(one, todo))
     with ThreadPoolExecutor(min(MAX_THREADS, len(todo))) as workers:
         return _failures(workers.map(one, todo))
@@ -193,7 +193,7 @@ def _count(leaf: LeafVdev, *, writes: int = 0, size: int = 0, flushes: int = 0) 
         leaf.tree.io.count(leaf.index, writes=writes, size=size, flushes=flushes)
 
 
-def _in_memory(leaf: LeafVdev) -> bool:
+def in_memory(leaf: LeafVdev) -> bool:
     """Nothing would be gained by threads, and a recorder of what is done would see another order each time."""
     try:
         return leaf.device is None or leaf.device.fileno() is None

@@ -24,7 +24,7 @@ from uberblock.kernels import blockio, blockwrite
 
 from ..device.base import Device, read_only_error
 from ..errors import CorruptError, DeviceError, PoolError, UnsupportedError
-from ..vdev.labels import LabelFailure
+from ..vdev.labels import LabelFailure, in_memory
 from ..vdev.layout import U64
 from ..vdev.leaf import DATA_START, LeafVdev
 from ..vdev.probe import give_up, probe
@@ -297,8 +297,8 @@ class Output:
         numbers = sorted(dirty)
         if not numbers:
             return
-        if len(numbers) == 1:
-            results = [self._flush_one(numbers[0])]
+        if len(numbers) == 1 or any(in_memory(self.tree.leaves[number]) for number in numbers):
+            results = [self._flush_one(number) for number in numbers]
         else:
             if self._flushers is None:
                 self._flushers = ThreadPoolExecutor(32, thread_name_prefix="zio-flush")
