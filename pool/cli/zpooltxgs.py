@@ -18,8 +18,8 @@ from .output import add_format_options, print_json, print_table
 EPILOG = """\
 Only a process that has a pool open for writing knows; it is asked over a socket that only its user can reach. The last
 hundred txgs are remembered. OPEN, QUIESCE, SYNC: how long a txg took changes, waited for those under way, and was
-written. WHY it was closed: asked (sync), time, dirty (enough waited), space (freed space was needed), log (a request that
-an intent log could not serve), export.
+written. WHY it was closed: asked (sync), time, dirty (enough waited), space (freed space was needed), log (a request
+that an intent log could not serve), export.
 
 With -l the counters of the intent logs follow: requests to make something durable, and commits, each of which serves
 all who wait; those that waited for a txg instead; records and blocks written, and bytes by the kind of device.
