@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,13 +11,14 @@ from pathlib import Path
 
 from ..device.cachemode import CACHE_MODES
 from ..errors import UsageError
-from ..lab.crash import parse
+from ..lab.crash import CrashState, States, parse
 from ..lab.explore import Explorer, Report, explore
 from ..lab.layouts import LAYOUTS
 from ..lab.losing import bears_loss, explorer_of, record_losing
 from ..lab.save import save
 from ..lab.syncrun import SyncOptions, record_sync, sync_explorer
 from ..lab.workload import Run, RunOptions, choose, record
+from .labpage import crash_page
 from .main import Parser
 from .progress import progress
 
@@ -36,6 +38,7 @@ examples:
   uberblock lab crash --layout raidz2 --txgs 10 --states 100000 --processes 0
   uberblock lab crash --layout "mirror . . log ." --seed 3 --state "@812 random 17" --save STATE
   zdb -e -p STATE -bcc lab
+  uberblock lab crash --layout mirror --states 500 --html crash.html          to be shown on a screen
 """
 
 
@@ -67,14 +70,16 @@ def _parser() -> Parser:
         "--sync", choices=("standard", "always", "disabled"),
         help="property of all datasets; things are asked to be durable, and crash states are recovered from their logs",
     )  # fmt: skip
-    parser.add_argument(
-        "--logbias", default="latency", choices=("latency", "throughput"), help="property, with --sync"
-    )
+    parser.add_argument("--logbias", default="latency", choices=("latency", "throughput"), help="property, with --sync")
     parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")
     parser.add_argument("--state", metavar="LINE", help="check this one state of the run, say everything found")
     parser.add_argument("--save", type=Path, metavar="DIR", help="with --state: write its disks there as images")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE",
+        help="write a page with a timeline: of --state, or else of the first violation or of a state with much to see",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object for each run")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser
@@ -128,13 +133,41 @@ def _one_state(args: Namespace) -> int:
     if args.save is not None:
         for path in save(explorer.states, state, args.save):
             print(path)
+    if args.html is not None:
+        _page(args, found, explorer, state, lost)
     return 1 if wrong else 0
+
+
+def _page(args: Namespace, run: Run, explorer: Explorer, state: CrashState, lost: str) -> None:
+    facts = [
+        f"layout {run.options.layout}, seed {run.options.seed}, {run.options.txgs} txgs, disks {run.options.cache}"
+    ]
+    if args.sync:
+        facts.append(f"sync={args.sync}, logbias={args.logbias}: crash states are recovered from their intent logs")
+    if lost:
+        facts.append(f"the disk {lost} is lost now and then, and is {args.lose} in the crash state")
+    crash_page(args.html, run, explorer, state, facts)
+    print(f"page of {run.options.layout}, seed {run.options.seed}, {state}: {args.html}", file=sys.stderr)
+
+
+def _worth_showing(run: Run, states: Sequence[CrashState], report: Report) -> CrashState:
+    """The first violation, or the state in which much is lost and much survives."""
+    if report.violations:
+        return report.violations[0].shrunk or report.violations[0].state
+    builder = States(run.journal)
+
+    def mixed(state: CrashState) -> tuple[int, int]:
+        kept = builder.survivors(state)
+        lost, torn = len(builder.pending) - len(kept), sum(one.sectors != -1 for one in kept)
+        return min(lost, len(kept) - torn), torn
+
+    return max(states, key=mixed)
 
 
 def _explore(args: Namespace) -> int:
     """Runs with one seed after the other, over the layouts, until enough states were checked."""
     layouts = [args.layout] if args.layout else [one for one in LAYOUTS if args.lose is None or bears_loss(one)]
-    total, seed = Report(), args.seed
+    total, seed, shown = Report(), args.seed, False
     with progress("crash states", args.states, quiet=args.quiet or args.json, unit="states") as advance:
         while total.states < args.states and not (args.stop and total.wrong >= args.stop):
             for layout in layouts:
@@ -143,12 +176,15 @@ def _explore(args: Namespace) -> int:
                 if share <= 0:
                     break
                 options = _options(args, layout, seed)
-                found, explorer, _ = _recorded(args, options)
+                found, explorer, lost = _recorded(args, options)
                 states = choose(found, share)
                 part = explore(
                     explorer, states, processes=args.processes, stop_after=args.stop or None, progress=advance
                 )
                 _tell(args, options, found, part)
+                if args.html is not None and (not shown or (part.violations and not total.violations)):
+                    _page(args, found, explorer, _worth_showing(found, states, part), lost)
+                    shown = True
                 total.add(part)
                 total.seconds += part.seconds
             seed += 1

@@ -15,8 +15,10 @@ from ..lab.crash import parse
 from ..lab.layers import BEHIND, LAYERS, record_layer
 from ..lab.layouts import LAYOUTS, words_of
 from ..lab.lies import Liar, Outcome, Tally, compare
+from ..lab.page import Verdict
 from ..lab.save import save
 from ..lab.workload import RunOptions
+from .labpage import write_page
 from .main import Parser
 from .output import print_table
 from .progress import progress
@@ -35,7 +37,7 @@ examples:
   uberblock lab lies
   uberblock lab lies --layout raidz1 --states 200 --svg lies.svg
   uberblock lab lies --layers unsafe,ignored --behind 2 --cases 3
-  uberblock lab lies --case "unsafe @1053 none" --save STATE
+  uberblock lab lies --case "unsafe @1053 none" --save STATE --html case.html
 """
 
 LEGEND = """
@@ -50,6 +52,8 @@ def run(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     if min(args.states, args.txgs, args.steps, args.behind) < 1:
         raise UsageError("lab lies: --states, --txgs, --steps and --behind are at least 1")
+    if not args.case and (args.html or args.save):
+        raise UsageError("lab lies: --html and --save need --case", "lines of cases are printed below the table")
     options = RunOptions(layout=args.layout, seed=args.seed, txgs=args.txgs, steps=args.steps)
     if args.case:
         return _one(args, options)
@@ -85,6 +89,7 @@ def _parser() -> Parser:
     add("--cases", type=int, default=1, metavar="N", help="name so many states of each that lost something (default 1)")
     add("--case", metavar="LINE", help="look at this one: a layer and a state")
     add("--save", type=Path, metavar="DIR", help="with --case: write its disks there as images")
+    add("--html", type=Path, metavar="FILE", help="with --case: write a page with a timeline")
     add("--svg", type=Path, metavar="FILE", help="draw the result")
     add("-j", "--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress")
@@ -105,6 +110,9 @@ def _one(args: Namespace, options: RunOptions) -> int:
         raise UsageError(f"lab lies: {error}", "a case is looked at with the options that found it") from None
     print(f"{len(liar.states.pending)} writes are pending at event {state.cut} of {len(liar.run.journal)}")
     print(*_story(found), sep="\n")
+    if args.html is not None:
+        facts = [f"layout {args.layout}, seed {args.seed}, {args.txgs} txgs", f"{name}: {layer.words}"]
+        write_page(args.html, liar.states, state, f"A power cut behind a layer: {name}", facts, _verdict(found))
     if args.save is not None:
         print(*save(liar.states, state, args.save), sep="\n")
     return int(bool(found.wrong or found.missed))
@@ -113,6 +121,18 @@ def _one(args: Namespace, options: RunOptions) -> int:
 def _story(found: Outcome) -> list[str]:
     newest = f"the newest whole txg is {found.newest}" if found.newest >= 0 else "no txg is whole"
     return [str(found), newest + (", and it was not found" if found.missed else ""), *found.wrong]
+
+
+def _verdict(found: Outcome) -> Verdict:
+    """What a page says."""
+    if found.wrong or found.missed:
+        return Verdict("bad", ["Something is wrong.", *_story(found)], found.txg)
+    if found.txg < 0:
+        return Verdict("loss", ["The pool cannot be opened whole, and errors say so.", *_story(found)], -1)
+    if found.back:
+        told = ", and nobody is told." if found.opened == "plain" else ", and the import says so."
+        return Verdict("loss", [f"{found.back} acknowledged txgs are gone{told}", *_story(found)], found.txg)
+    return Verdict("good", ["Nothing that was acknowledged is gone.", *_story(found)], found.txg)
 
 
 def _print(tallies: Sequence[Tally], args: Namespace) -> None:

@@ -20,9 +20,6 @@ from typing import Literal
 from ..errors import PoolError, UsageError
 from ..pool import import_pool
 from ..spa.blocks import BlockCheck
-from ..spa.members import Source
-from ..spa.scan import examine
-from ..spa.uberblocks import Rings, fetch
 from ..spa.verify import verify
 from .checker import SYNCED, observe
 from .crash import CrashState, States, Survivor, sectors_of, some_sectors
@@ -30,6 +27,7 @@ from .journal import Kind
 from .layers import BEHIND, LAYERS, READY, Layer, record_layer
 from .model import History, differences
 from .readable import readable_differences
+from .rings import ring_txgs
 from .simdisk import SimDisk
 from .workload import Run, RunOptions
 
@@ -176,7 +174,7 @@ class Liar:
             looks.append(look(disks, history, way=way))
             if looks[-1].whole:
                 break
-        txgs = _txgs(disks)
+        txgs = ring_txgs(disks)
         found = looks[-1].txg if looks[-1].whole else -1
         # None before the newest needs to be looked at if that one is whole.
         newest = found if txgs and found == txgs[0] else next(self._whole(disks, txgs), -1)
@@ -217,15 +215,6 @@ class Liar:
         if kind == "lose" or event.kind != Kind.WRITE or count < 2:
             return CrashState(cut, "lose", (Survivor(number),))
         return CrashState(cut, "tear", (Survivor(number, some_sectors(chance, count)),))
-
-
-def _txgs(disks: Sequence[SimDisk]) -> list[int]:
-    """The txgs of all uberblocks, newest first."""
-    rings = Rings()
-    for disk in disks:
-        for member in examine(Source(disk.name, device=disk)):
-            rings.add(member, fetch(member.size, disk))
-    return [found.txg for found, _ in rings.distinct()]
 
 
 # --- all of a layer ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,16 @@ def test_lies(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
         ["--txgs", "0"],
     ):
         assert run("lab", "lies", *wrong, "-q").status == 2
+
+
+def test_pages(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "crash.html"
+    words = ("lab", "crash", "--layout", "mirror", *SMALL, "-q", "--html", path)
+    result = run(*words, "--states", "60")
+    assert result.status == 0, result.err
+    state = re.search(r"(@\d+ .*): /", result.err)
+    assert state and f"<code>{state[1]}</code>" in path.read_text() and "Nothing is wrong." in path.read_text()
+    assert run(*words, "--state", "@0 all").status == 0 and "No pool can be opened." in path.read_text()
+    small = ("lab", "lies", "--txgs", "5", "--steps", "3", "-q", "--html", path)
+    assert run(*small, "--case", "unsafe @900 none").status == 0 and "unsafe" in path.read_text()
+    assert run(*small).status == 2 and run(*small[:-1], tmp_path / "no" / "x", "--case", "none @9 all").status == 2
