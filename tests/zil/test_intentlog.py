@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +18,9 @@ from uberblock.pool.errors import DeviceError, PoolError, UsageError
 from uberblock.pool.lab.checker import examine
 from uberblock.pool.lab.faults import FailingFlush, FaultyDevice, WriteError
 from uberblock.pool.lab.journal import Journal, Kind
+from uberblock.pool.lab.judges import zdb_complaints
 from uberblock.pool.lab.layouts import make_disks
+from uberblock.pool.lab.save import write_images
 from uberblock.pool.lab.simdisk import SimDisk
 from uberblock.pool.ondisk.zilrecord import Record, TxType, Write
 from uberblock.pool.poolcreate import create_pool, open_pool
@@ -419,3 +424,32 @@ def test_a_full_pool_still_keeps_its_promises() -> None:
     fs.fsync("/")
     with machine.crashed() as pool:
         assert pool.fs().znode("/big").size == size and not pool.fs().exists("/first")
+
+
+@pytest.mark.judge
+def test_zdb_reads_our_logs(judge: Callable[[str], str], tmp_path: Path) -> None:
+    machine = begun("mirrored-log")
+    fs = machine.pool.fs()
+    for number in range(12):
+        fs.write_bytes(f"/f{number}", bytes([number]) * (number * 9000))
+        if number % 3 == 2:
+            fs.syncfs()
+    fs.rename("/f1", "/g")
+    fs.setxattr("/g", "user.a", b"value")
+    fs.fsync("/g")
+    crash, after = tmp_path / "crash", tmp_path / "after"
+    for folder in (crash, after):
+        folder.mkdir()
+    write_images([disk.content for disk in machine.disks], [disk.name for disk in machine.disks], crash)
+    words = [judge("zdb"), "-e", "-p", str(crash), "-iii", "lab"]
+    said = subprocess.run(words, capture_output=True, text=True, errors="replace", check=True).stdout
+    kinds = Counter(record.name_of_type for record in machine.logged())
+    assert sum(kinds.values()) == int(re.search(r"Total\s+(\d+)", said)[1])  # type: ignore[index]
+    for kind, count in kinds.items():
+        assert re.search(rf"^\s+{kind}\s+{count}$", said, re.MULTILINE), kind
+    assert zdb_complaints(judge("zdb"), crash, "lab") == []
+    copies = machine.copies()
+    with open_pool(None, copies, env=ENV, txg_seconds=0, force=True):
+        pass
+    write_images([disk.content for disk in copies], [disk.name for disk in copies], after)
+    assert zdb_complaints(judge("zdb"), after, "lab") == []
