@@ -10,6 +10,7 @@ from ..errors import UsageError
 #: name -> (module below this package, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "crash": ("labcrash", "crash states of recorded runs, each imported, verified and held against a model"),
+    "bounded": ("labbounded", "every workload of one, two or three operations, and all crash states of each"),
     "powercut": ("labpowercut", "a workload of yours, with the power cut at every moment"),
     "kill": ("labkill", "a real process on a real pool, killed at random moments"),
     "churn": ("labchurn", "a pool on image files, changed at random for a long time and judged every so often"),

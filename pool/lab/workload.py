@@ -70,7 +70,7 @@ class Recorder(Workload):
     """
 
     def __init__(self, options: RunOptions) -> None:
-        self.env = _env(options, 1)
+        self.env = env_of(options, 1)
         disks, words = make_disks(
             options.layout, Journal(), size=options.size, sector=options.sector, cache=options.cache
         )
@@ -91,7 +91,7 @@ class Recorder(Workload):
             life: of the pool; another number gives other changes.
         """
         result = cls.__new__(cls)
-        result.env = _env(run.options, life)
+        result.env = env_of(run.options, life)
         journal = Journal()
         result.run = Run(run.options, journal, History(), states.disks(state, journal))
         models: dict[str, ModelFs] = {}
@@ -141,7 +141,8 @@ class Recorder(Workload):
         self.run.journal.mark(SYNCED, txg=engine.synced_txg)
 
 
-def _env(options: RunOptions, life: int) -> Env:
+def env_of(options: RunOptions, life: int) -> Env:
+    """Clock and chance of a pool's life, which follow from the seed."""
     return Env.fixed(options.seed * 1000 + life)
 
 
