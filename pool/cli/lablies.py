@@ -17,6 +17,7 @@ from ..lab.layouts import LAYOUTS, words_of
 from ..lab.lies import Liar, Outcome, Tally, compare
 from ..lab.page import Verdict
 from ..lab.save import save
+from ..lab.syncrun import SyncOptions
 from ..lab.workload import RunOptions
 from .labpage import write_page
 from .main import Parser
@@ -24,10 +25,11 @@ from .output import print_table
 from .progress import progress
 
 EPILOG = """\
-The same workload runs through each layer, and Pool.sync() is what it is promised by. Then the power fails, at the same
-moments for each. The crash states are imported: plainly, and if something is lost with a rewind, then with an extreme
-one. Beside that every txg that is still in the uberblock rings is tried: a rewind has to find the newest of which
-nothing is lost. Whatever is read without an error must be what the model holds at that txg.
+The same workload runs through each layer, and Pool.sync() is what it is promised by; with --sync also fsync and its
+like, and logs that wait are replayed where the pool opens plainly (whoever rewinds opens a txg as it was). Then the
+power fails, at the same moments for each. The crash states are imported: plainly, and if something is lost with a
+rewind, then with an extreme one. Beside that every txg that is still in the uberblock rings is tried: a rewind has to
+find the newest of which nothing is lost. Whatever is read without an error must be what the model holds at that txg.
 
 A disk that lies writes back by itself what is older than some txgs (--behind); a host does so after half a minute.
 
@@ -36,6 +38,7 @@ Exit status 1: wrong bytes were read, a whole txg was not found, or something wa
 examples:
   uberblock lab lies
   uberblock lab lies --layout raidz1 --states 200 --svg lies.svg
+  uberblock lab lies --layout mirrored-log --sync standard
   uberblock lab lies --layers unsafe,ignored --behind 2 --cases 3
   uberblock lab lies --case "unsafe @1053 none" --save STATE --html case.html
 """
@@ -54,7 +57,8 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("lab lies: --states, --txgs, --steps and --behind are at least 1")
     if not args.case and (args.html or args.save):
         raise UsageError("lab lies: --html and --save need --case", "lines of cases are printed below the table")
-    options = RunOptions(layout=args.layout, seed=args.seed, txgs=args.txgs, steps=args.steps)
+    words = {"layout": args.layout, "seed": args.seed, "txgs": args.txgs, "steps": args.steps}
+    options = SyncOptions(**words, sync=args.sync) if args.sync else RunOptions(**words)
     if args.case:
         return _one(args, options)
     several = words_of(args.layout).count(".") > 1
@@ -66,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
     if args.svg is not None:
         args.svg.write_text(_picture(tallies, args.layout))
     if args.json:
-        facts = {"layout": args.layout, "seed": args.seed, "txgs": args.txgs, "behind": args.behind}
+        facts = {"layout": args.layout, "seed": args.seed, "txgs": args.txgs, "behind": args.behind, "sync": args.sync}
         print(json.dumps({**facts, "layers": [_document(one, args.cases) for one in tallies]}, indent=2))
     else:
         _print(tallies, args)
@@ -85,6 +89,8 @@ def _parser() -> Parser:
     add("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
     add("--behind", type=int, default=BEHIND, metavar="N",
         help=f"txgs that a lying disk keeps in its cache (default {BEHIND})")  # fmt: skip
+    add("--sync", choices=("standard", "always"),
+        help="property of all datasets; things are asked to be durable between txgs; logs are replayed")  # fmt: skip
     add("--layers", default="", metavar="NAMES", help=f"some of {', '.join(LAYERS)}")
     add("--cases", type=int, default=1, metavar="N", help="name so many states of each that lost something (default 1)")
     add("--case", metavar="LINE", help="look at this one: a layer and a state")
@@ -129,6 +135,8 @@ def _verdict(found: Outcome) -> Verdict:
         return Verdict("bad", ["Something is wrong.", *_story(found)], found.txg)
     if found.txg < 0:
         return Verdict("loss", ["The pool cannot be opened whole, and errors say so.", *_story(found)], -1)
+    if found.replayed.gone and not found.back:
+        return Verdict("loss", [f"{found.replayed.gone} acknowledged requests are gone.", *_story(found)], found.txg)
     if found.back:
         told = ", and nobody is told." if found.opened == "plain" else ", and the import says so."
         return Verdict("loss", [f"{found.back} acknowledged txgs are gone{told}", *_story(found)], found.txg)
@@ -137,21 +145,28 @@ def _verdict(found: Outcome) -> Verdict:
 
 def _print(tallies: Sequence[Tally], args: Namespace) -> None:
     header = ["LAYER", "FLUSHES", "IGNORED", "STATES", "PLAIN", "REWIND", "EXTREME", "NO", "MENDED", "SILENT", "TXGS",
-              "WRONG", "STATES THAT LOST TXGS"]  # fmt: skip
+              *(["REQUESTS"] if args.sync else []), "WRONG", "STATES THAT LOST SOMETHING"]  # fmt: skip
     rows = []
     for one in tallies:
         ways = [str(one.ways[way]) for way in ("plain", "rewind", "extreme", "no")]
+        requests = [_range(one.requests)] if args.sync else []
         rows.append([
             one.layer.name, str(one.flushes), str(one.ignored), str(one.states), *ways, str(one.mended),
-            str(one.silent), _range(one.back), str(one.wrong), f"{text_bar(one.share)} {one.share:.1%}",
+            str(one.silent), _range(one.back), *requests, str(one.wrong), f"{text_bar(one.share)} {one.share:.1%}",
         ])  # fmt: skip
-    print_table(header, rows, right=range(1, 12))
+    print_table(header, rows, right=range(1, len(header) - 1))
     print(LEGEND)
+    if args.sync:
+        print(
+            "REQUESTS: fsync and its like that had returned, and what they promised is not there; at least and at most."
+        )
     for one in tallies:
         if one.fell:
             fell = ", ".join(f"{txg} ({count})" for txg, count in sorted(one.fell.items()))
             back = ", ".join(f"{txgs} ({count})" for txgs, count in sorted(one.back.items()))
             print(f"{one.layer.name}: acknowledged txgs gone (states): {back}; opened at txg (states): {fell}")
+        if one.partial:
+            print(f"{one.layer.name}: in {one.partial} states a log ended within a request, or could not be replayed")
         if one.missed:
             print(f"{one.layer.name}: in {one.missed} states a newer whole txg was not found")
         for case in [*one.faults, *one.named][: args.cases]:
@@ -167,6 +182,7 @@ def _range(back: Counter[int]) -> str:
 def _again(args: Namespace) -> str:
     usual = {"layout": "mirror", "seed": 1, "txgs": 12, "steps": 12, "behind": BEHIND}
     words = [(name, getattr(args, name)) for name in usual if getattr(args, name) != usual[name]]
+    words += [("sync", args.sync)] if args.sync else []
     return "".join(f' --{name} "{value}"' if isinstance(value, str) else f" --{name} {value}" for name, value in words)
 
 
@@ -177,10 +193,12 @@ def _document(one: Tally, cases: int) -> dict[str, Any]:
         "ignored": one.ignored,
         "states": one.states,
         "opened": {way: one.ways[way] for way in ("plain", "rewind", "extreme", "no")},
-        "lost_txgs": one.losing,
+        "lost_something": one.losing,
         "silently": one.silent,
         "txgs_back": {str(txgs): count for txgs, count in sorted(one.back.items())},
         "opened_at": {str(txg): count for txg, count in sorted(one.fell.items())},
+        "requests_gone": {str(count): states for count, states in sorted(one.requests.items())},
+        "logs_in_part": one.partial,
         "mended": one.mended,
         "open_with_damage": one.damaged,
         "whole_txg_not_found": one.missed,
@@ -196,4 +214,4 @@ def _picture(tallies: Sequence[Tally], layout: str) -> str:
         note = f"{one.losing} of {one.states} states"
         note += f", {_range(one.back)} txgs" if one.back else ""
         rows.append((one.layer.name, one.share, note))
-    return svg_bars(f"Power cuts that lost acknowledged txgs ({layout})", rows)
+    return svg_bars(f"Power cuts that lost what was acknowledged ({layout})", rows)

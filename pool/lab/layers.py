@@ -7,17 +7,18 @@ noted in the journal as ``WRITTEN_BACK``. When a run begins, its pool has long b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..device.base import Device
 from ..device.cachemode import CacheMode
 from ..errors import UsageError
-from ..poolcreate import open_pool
-from ..poolwrite import WritablePool
 from .faults import FaultyDevice, IgnoredFlush
 from .layouts import words_of
 from .simdisk import SimDisk
-from .workload import POOL, Recorder, Run, RunOptions
+from .syncrun import SyncOptions, SyncRecorder
+from .workload import Recorder, Run, RunOptions
 
 READY = "ready"  # the mark from which on crashes count
 BEHIND = 6
@@ -62,7 +63,7 @@ LAYERS = {
 }
 
 
-class LayerRecorder(Recorder):
+class _Layered(Recorder):
     """Makes a run through a layer. The same options give the same writes, whatever the layer.
 
     Args:
@@ -89,9 +90,8 @@ class LayerRecorder(Recorder):
         self._honest = False
         self.pool = self.open()
 
-    def open(self) -> WritablePool:
-        shown = [self._shown(disk) for disk in self.run.disks]
-        return open_pool(POOL, shown, env=self.env, txg_seconds=0)
+    def shown(self) -> Sequence[Device]:
+        return [self._shown(disk) for disk in self.run.disks]
 
     def _shown(self, disk: SimDisk) -> SimDisk | FaultyDevice:
         # In the cache mode unsafe the disk does it by itself.
@@ -117,11 +117,20 @@ class LayerRecorder(Recorder):
                     journal.written_back(disk.number, self._places[-self._behind - 1])
 
 
+class LayerRecorder(_Layered):
+    """Makes a run in which txgs are acknowledged."""
+
+
+class SyncLayerRecorder(_Layered, SyncRecorder):
+    """Makes a run in which requests (fsync and the like) are acknowledged as well."""
+
+
 def record_layer(options: RunOptions, layer: Layer, behind: int = BEHIND) -> Run:
-    """Make a run through a layer.
+    """Make a run through a layer; with ``SyncOptions`` one with requests.
 
     Raises:
         UsageError: as ``LayerRecorder``.
         PoolError: the engine refuses what it should be able to do.
     """
-    return LayerRecorder(options, layer, behind).record()
+    kind = SyncLayerRecorder if isinstance(options, SyncOptions) else LayerRecorder
+    return kind(options, layer, behind).record()

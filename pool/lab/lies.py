@@ -14,19 +14,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..errors import PoolError, UsageError
 from ..pool import import_pool
-from ..spa.blocks import BlockCheck
-from ..spa.verify import verify
-from .checker import SYNCED, observe
+from .checker import SYNCED
 from .crash import CrashState, States, Survivor, sectors_of, some_sectors
 from .journal import Kind
 from .layers import BEHIND, LAYERS, READY, Layer, record_layer
 from .model import History, differences
-from .readable import readable_differences
+from .promises import ASKED, KEPT, Promises
+from .readable import readable_differences, survey
+from .replayed import NOTHING, Replayed, gone_with, replay
 from .rings import ring_txgs
 from .simdisk import SimDisk
 from .workload import Run, RunOptions
@@ -78,16 +78,12 @@ def look(disks: Sequence[SimDisk], history: History, *, way: Way = "plain", txg:
         expected = history.at(pool.txg)
         if expected is None:
             return Look(pool.txg, wrong=(f"is at txg {pool.txg}, before anything was committed",))
-        report = verify(pool.spa, threads=1)
-        lost = report.lost_blocks + report.unreadable_trees
-        if lost:
-            why = report.unreadable[0] if report.unreadable else next(one.path for one in report.damaged if one.lost)
-            return Look(pool.txg, lost, why=f"lost: {why}", wrong=tuple(readable_differences(pool, expected)))
-        wrong = list(differences(expected, observe(pool)))
-        space = BlockCheck(pool.spa, threads=1).run()
-        if not space.balanced or space.unreadable:
-            wrong.append(f"space: {space.found} bytes are referred to, {space.allocated} allocated")
-        return Look(pool.txg, mended=report.damaged_blocks, wrong=tuple(wrong))
+        found = survey(pool)
+        if found.content is None:
+            wrong = tuple(readable_differences(pool, expected))
+            return Look(pool.txg, found.lost, why=f"lost: {found.why}", wrong=wrong)
+        lines = [*differences(expected, found.content), *([found.space] if found.space else [])]
+        return Look(pool.txg, mended=found.mended, wrong=tuple(lines))
 
 
 # --- one crash state --------------------------------------------------------------------------------------------------
@@ -102,6 +98,7 @@ class Outcome:
         looks: imports, in order, until one was whole.
         newest: of the txgs in the rings the newest whole one; -1: none is.
         back: acknowledged txgs that are gone.
+        replayed: what became of acknowledged requests, where a run has any.
     """
 
     state: CrashState
@@ -109,6 +106,7 @@ class Outcome:
     looks: tuple[Look, ...]
     newest: int
     back: int
+    replayed: Replayed = NOTHING
 
     @property
     def opened(self) -> Way | None:
@@ -128,7 +126,8 @@ class Outcome:
     @property
     def wrong(self) -> list[str]:
         """Wrong bytes, of any of the imports."""
-        return [f"{way}, txg {one.txg}: {line}" for way, one in zip(WAYS, self.looks) for line in one.wrong]
+        lines = [f"{way}, txg {one.txg}: {line}" for way, one in zip(WAYS, self.looks) for line in one.wrong]
+        return lines + [f"after replay: {line}" for line in self.replayed.wrong]
 
     def __str__(self) -> str:
         tries = []
@@ -138,7 +137,13 @@ class Outcome:
                 what += f"{one.lost} blocks or trees are lost" if one.lost else "whole"
                 what += f", {one.mended} blocks damaged on one disk and right on others" if one.mended else ""
             tries.append(f"{way}: {what}")
-        end = f"{self.back} acknowledged txgs are gone" if self.back else "nothing acknowledged is gone"
+        end = f"{self.back} acknowledged txgs are gone" if self.back else "no acknowledged txg is gone"
+        if self.replayed.gone:
+            end += f"; {self.replayed.gone} acknowledged requests are gone"
+        if self.replayed.partial:
+            end += f"; the logs of {self.replayed.partial} datasets end within a request"
+        if self.replayed.failed:
+            end += f"; logs are not replayed ({self.replayed.failed})"
         return f"{self.state}: txg {self.sure} had been acknowledged; {'; '.join(tries)}; {end}"
 
 
@@ -179,7 +184,24 @@ class Liar:
         # None before the newest needs to be looked at if that one is whole.
         newest = found if txgs and found == txgs[0] else next(self._whole(disks, txgs), -1)
         sure = self.sure(state.cut)
-        return Outcome(state, sure, tuple(looks), newest, max(0, history.place(sure) - history.place(found)))
+        back = max(0, history.place(sure) - history.place(found))
+        return Outcome(state, sure, tuple(looks), newest, back, self._replayed(state, disks, looks))
+
+    def _replayed(self, state: CrashState, disks: Sequence[SimDisk], looks: Sequence[Look]) -> Replayed:
+        """What became of requests. Whoever rewinds opens the pool at a txg, and replays nothing."""
+        history = self.run.history
+        if not isinstance(history, Promises):
+            return NOTHING
+        numbers: dict[str, set[int]] = {ASKED: set(), KEPT: set()}
+        for _, mark in self.run.journal.marks(state.cut):
+            if mark.text in numbers:
+                numbers[mark.text].add(mark.facts["number"])
+        if len(looks) == 1 and looks[0].whole:
+            found = replay(disks, history, numbers[ASKED], numbers[KEPT])
+            if not found.failed:
+                return found
+            return replace(found, gone=gone_with(history, looks[0].txg, numbers[KEPT]))
+        return Replayed(gone_with(history, looks[-1].txg if looks[-1].whole else -1, numbers[KEPT]))
 
     def _whole(self, disks: Sequence[SimDisk], txgs: Sequence[int]) -> Iterator[int]:
         for txg in txgs:
@@ -192,7 +214,8 @@ class Liar:
         chance = random.Random(seed)
         events = self.run.journal.events
         writes = [number + 1 for number in range(self.start, len(events)) if events[number].kind == Kind.WRITE]
-        marks = [number + 1 for number, _ in self._marks if number > self.start]
+        told = (SYNCED, KEPT)
+        marks = [at + 1 for at, mark in self.run.journal.marks() if mark.text in told and at > self.start]
         moments = [(chance.random() < 0.5, chance.random(), chance.randrange(1 << 30)) for _ in range(count)]
         cuts = [
             ((marks if marked else writes)[int(place * len(marks if marked else writes))], own)
@@ -232,6 +255,8 @@ class Tally:
         losing: states that lost something acknowledged. silent: of them those that open plainly and whole, so that
             nobody is told. mended: states in which redundancy made something good.
         damaged: states that open plainly with something lost.
+        requests: by how many acknowledged requests were gone. partial: states in which a log ended within a request, or
+            could not be replayed.
         missed: states in which a newer whole txg was not found. wrong: states with wrong bytes.
         named: the first states that lost something. faults: the first that are missed or wrong.
     """
@@ -247,6 +272,8 @@ class Tally:
     silent: int = 0
     mended: int = 0
     damaged: int = 0
+    requests: Counter[int] = field(default_factory=Counter)
+    partial: int = 0
     missed: int = 0
     wrong: int = 0
     named: list[Outcome] = field(default_factory=list)
@@ -260,10 +287,13 @@ class Tally:
         self.damaged += one.looks[0].txg >= 0 and bool(one.looks[0].lost)
         self.missed += one.missed
         self.wrong += bool(one.wrong)
-        if one.back:
+        self.partial += bool(one.replayed.partial or one.replayed.failed)
+        if one.replayed.gone:
+            self.requests[one.replayed.gone] += 1
+        if one.back or one.replayed.gone:
             self.losing += 1
             self.silent += one.opened == "plain"
-            if one.opened:
+            if one.opened and one.back:
                 self.fell[one.txg] += 1
                 self.back[one.back] += 1
             if len(self.named) < NAMED_MAX:
@@ -279,7 +309,7 @@ class Tally:
     @property
     def broken(self) -> bool:
         """Something that must not be: wrong bytes, a whole txg that is not found, a loss where no disk lies."""
-        harmed = self.losing or self.mended or self.ways["plain"] < self.states
+        harmed = self.losing or self.mended or self.partial or self.ways["plain"] < self.states
         return bool(self.missed or self.wrong or (self.layer.honest and harmed))
 
 

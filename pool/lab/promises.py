@@ -74,6 +74,12 @@ class Promises(History):
             if not past.states or past.states[-1][1] != own:
                 past.states.append((step, own))
 
+    def contents_of(self, dataset: str) -> list[bytes]:
+        """All contents that files of a dataset, or a volume, ever had after a step."""
+        found = (own["data"] for (name, _), past in self._past.items() if name == dataset
+                 for _, own in past.states if "data" in own)  # fmt: skip
+        return list(dict.fromkeys(found))
+
     def sure(self, step: int, dataset: str, numbers: Iterable[int] | None = None) -> None:
         """These files, or all of a dataset, are durable as they are at this step."""
         for (name, number), past in self._past.items():

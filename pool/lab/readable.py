@@ -6,16 +6,51 @@ A pool of which blocks are lost gives errors; it must not give other bytes than 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from ..dsl.dataset import DslDataset
 from ..errors import PoolError
 from ..pool import Pool
+from ..spa.blocks import BlockCheck
+from ..spa.verify import verify
 from ..vfs import Vfs
 from ..zpl import directory
 from ..zpl.file import ObjectFile, ZplFile
 from ..zpl.znode import Znode
 from ..zvol import Zvol
+from .checker import observe
 from .model import Content, Facts, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look at everything in a pool found.
+
+    Attributes:
+        lost: blocks whose data is lost, and trees that cannot be entered. why: the first of them.
+        mended: damaged blocks that redundancy makes good.
+        space: what is wrong with the accounts of space, unless something is lost; empty: nothing.
+        content: of the pool; None: something is lost.
+    """
+
+    lost: int
+    why: str = ""
+    mended: int = 0
+    space: str = ""
+    content: Content | None = None
+
+
+def survey(pool: Pool) -> Survey:
+    """Verify every block, account for all space, and read all content, as far as nothing is lost."""
+    report = verify(pool.spa, threads=1)
+    lost = report.lost_blocks + report.unreadable_trees
+    if lost:
+        why = report.unreadable[0] if report.unreadable else next(one.path for one in report.damaged if one.lost)
+        return Survey(lost, why)
+    space = BlockCheck(pool.spa, threads=1).run()
+    wrong = not space.balanced or space.unreadable
+    text = f"space: {space.found} bytes are referred to, {space.allocated} allocated" if wrong else ""
+    return Survey(0, mended=report.damaged_blocks, space=text, content=observe(pool))
 
 
 def readable_differences(pool: Pool, expected: Content) -> Iterator[str]:

@@ -9,8 +9,10 @@ is exported and imported again.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..device.base import Device
 from ..device.cachemode import CacheMode
 from ..env import Env
 from ..poolcreate import create_pool, open_pool
@@ -109,7 +111,11 @@ class Recorder(Workload):
 
     def open(self) -> WritablePool:
         """Import the pool from the disks as they are."""
-        return open_pool(POOL, self.run.disks, env=self.env, txg_seconds=0)
+        return open_pool(POOL, self.shown(), env=self.env, txg_seconds=0)
+
+    def shown(self) -> Sequence[Device]:
+        """The disks as the pool sees them."""
+        return self.run.disks
 
     # --- txgs -----------------------------------------------------------------------------------------------------
 

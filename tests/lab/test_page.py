@@ -24,7 +24,7 @@ from uberblock.pool.spa.references import references
 
 @cache
 def plain(layout: str = "single") -> Run:
-    return record(RunOptions(layout=layout, seed=3, txgs=3, steps=8))
+    return record(RunOptions(layout=layout, seed=3, txgs=2, steps=8))
 
 
 def test_places_of_labels() -> None:
