@@ -72,6 +72,7 @@ def import_pool(
     checkpoint: bool = False,
     missing_log: bool = False,
     missing_ok: bool = False,
+    replay: bool = False,
     keys: Mapping[str, Key] | None = None,
     altroot: str = "",
     cache: str = "writeback",
@@ -91,6 +92,7 @@ def import_pool(
         checkpoint: open what the pool's checkpoint keeps.
         missing_log: open it without a missing log device; records in it do not count.
         missing_ok: open it even if more is missing than redundancy makes up for; what is missing cannot be read.
+        replay: read-only, show what intent logs promise: they are replayed in memory (see ``replayed``).
         keys: encryption root -> passphrase, hex digits or raw key.
         altroot: folder under which mountpoints are shown.
         cache: how the host caches files and disks, in QEMU's words: ``writeback``, ``none`` (direct), ``writethrough``,
@@ -105,10 +107,22 @@ def import_pool(
     """
     from .spa.importer import ImportOptions, load
 
-    if not readonly and (txg is not None or checkpoint or missing_ok or missing_log):
+    if not readonly and (txg is not None or checkpoint or missing_ok):
         raise UsageError("a pool is opened for writing as it is, not as it was or in part", "leave out readonly=False")
+    if replay and (not readonly or txg is not None or checkpoint or missing_ok or rewind or extreme):
+        raise UsageError("logs are replayed on a pool as it is", "leave out what opens it in another way")
     mode = cache_mode(cache)
     candidate = _choose(name, _places(search))
+    if replay:
+        from .replayed import open_replayed
+
+        return open_replayed(
+            candidate, mode,
+            lambda devices: import_pool(
+                candidate.guid, list(devices), missing_log=missing_log, keys=keys, altroot=altroot,
+                cache_bytes=cache_bytes, threads=threads,
+            ),
+        )  # fmt: skip
     options = ImportOptions(
         txg=txg,
         rewind=rewind,

@@ -35,6 +35,7 @@ FLOORS = {
     "poolset": 8,
     "poolwrite": 8,
     "poolcreate": 8,
+    "replayed": 8,
     "manifest": 8,
     "extract": 8,
     "ingest": 8,

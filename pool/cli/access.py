@@ -51,6 +51,15 @@ def known_places(pool: str | None) -> list[str]:
     return [place for config in wanted for place in cachefile.places(config) if Path(place).exists()]
 
 
+def add_write_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a pool is opened for writing."""
+    add_search_options(parser)
+    parser.add_argument(
+        "-m", "--missing-log", dest="missing_log", action="store_true",
+        help="open it without a missing log device: what was acknowledged last may be lost",
+    )  # fmt: skip
+
+
 def add_search_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> None:
     """Add -d (zdb: -p), --search."""
     parser.add_argument(
@@ -80,6 +89,10 @@ def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> N
     group.add_argument("--checkpoint", action="store_true", help="open the pool's checkpoint")
     missing_log = ("-m", "--missing-log") if short == "-d" else ("--missing-log",)
     group.add_argument(*missing_log, dest="missing_log", action="store_true", help="open without a missing log device")
+    group.add_argument(
+        "--replay", action="store_true",
+        help="show what intent logs promise, too: they are replayed in memory, and the devices stay as they are",
+    )  # fmt: skip
     group.add_argument(
         "--missing-ok", action="store_true", help="open even if more devices are missing than redundancy allows"
     )
@@ -223,6 +236,7 @@ def open_pool(args: argparse.Namespace, name: str, *, whole: bool = False) -> Po
         checkpoint=args.checkpoint,
         missing_log=args.missing_log,
         missing_ok=args.missing_ok,
+        replay=args.replay,
         keys=parse_keys(args.keys),
         cache=args.cache,
     )
@@ -246,7 +260,9 @@ def open_writable(
         raise UsageError(f"{name!r} is no pool but something in one", f"give the pool: {pool}")
     _check_places(args)
     places = search_path(args.search, pool)
-    opened = import_pool(pool, search=places, readonly=False, force=force, cache=args.cache)
+    opened = import_pool(
+        pool, search=places, readonly=False, force=force, cache=args.cache, missing_log=args.missing_log
+    )
     writable = cast("WritablePool", opened)
     for note in writable.notes:
         _say(note)

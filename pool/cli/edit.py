@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..errors import IsADirectoryInPoolError, NotFoundError, UsageError
-from .access import add_search_options, attempt, open_writable, pool_of
+from .access import add_write_options, attempt, open_writable, pool_of
 from .main import Parser
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Open:
 
 def _mkdir(argv: Sequence[str]) -> int:
     parser = Parser("mkdir", "Makes directories in a pool.", "example:\n  uberblock mkdir -p tank/home:/a/b/c\n")
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-p", dest="parents", action="store_true", help="make missing parents; fine if it is there")
     parser.add_argument("paths", nargs="+", metavar=PATH)
     args = parser.parse_args(argv)
@@ -74,7 +74,7 @@ def _mkdir(argv: Sequence[str]) -> int:
 
 def _rm(argv: Sequence[str]) -> int:
     parser = Parser("rm", "Removes files from a pool.", "example:\n  uberblock rm -r tank/home:/old\n")
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-r", "-R", dest="recursive", action="store_true", help="directories with all below")
     parser.add_argument("-f", dest="force", action="store_true", help="fine if it is not there")
     parser.add_argument("paths", nargs="+", metavar=PATH)
@@ -101,7 +101,7 @@ def _rm(argv: Sequence[str]) -> int:
 
 def _mv(argv: Sequence[str]) -> int:
     parser = Parser("mv", "Moves files within a file system of a pool.", "example:\n  uberblock mv tank:/a tank:/dir\n")
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-n", dest="keep", action="store_true", help="replace nothing that is there")
     parser.add_argument("source", metavar=PATH)
     parser.add_argument("target", metavar=PATH)
@@ -120,7 +120,7 @@ def _mv(argv: Sequence[str]) -> int:
 def _ln(argv: Sequence[str]) -> int:
     epilog = "examples:\n  uberblock ln tank:/a tank:/b     another name\n  uberblock ln -s ../a tank:/d/b   a link\n"
     parser = Parser("ln", "Makes links in a pool.", epilog)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-s", dest="symbolic", action="store_true", help="a symbolic link: TARGET is its text")
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("path", metavar=PATH)

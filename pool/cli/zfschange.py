@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import NotEmptyError, UsageError
-from .access import add_search_options, attempt, command_line, open_writable
+from .access import add_write_options, attempt, command_line, open_writable
 from .main import Parser
 from .zpoolchange import _pairs
 
@@ -24,7 +24,7 @@ examples:
 def create(argv: Sequence[str]) -> int:
     """Run ``zfs create``; gives the exit status."""
     parser = Parser("zfs create", "Makes a file system, or with -V a volume.", CREATE_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-p", dest="parents", action="store_true", help="make missing parents; fine if it is there")
     parser.add_argument("-u", dest="unmounted", action="store_true", help="accepted: nothing is ever mounted")
     parser.add_argument("-o", dest="options", action="append", metavar="PROPERTY=VALUE", help="set it (repeatable)")
@@ -75,7 +75,7 @@ examples:
 def destroy(argv: Sequence[str]) -> int:
     """Run ``zfs destroy``; gives the exit status."""
     parser = Parser("zfs destroy", "Destroys a file system or volume with all that is in it.", DESTROY_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-r", dest="recursive", action="store_true", help="and every dataset below it")
     parser.add_argument("-f", dest="force", action="store_true", help="accepted: nothing is ever mounted")
     parser.add_argument("-n", dest="dry", action="store_true", help="destroy nothing")
@@ -114,7 +114,7 @@ examples:
 def set_(argv: Sequence[str]) -> int:
     """Run ``zfs set``; gives the exit status."""
     parser = Parser("zfs set", "Sets properties of file systems and volumes, all or none of them.", SET_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-u", dest="unmounted", action="store_true", help="accepted: nothing is ever mounted")
     parser.add_argument("words", nargs="+", metavar="PROPERTY=VALUE... DATASET")
     args = parser.parse_args(argv)
@@ -146,7 +146,7 @@ examples:
 def inherit(argv: Sequence[str]) -> int:
     """Run ``zfs inherit``; gives the exit status."""
     parser = Parser("zfs inherit", "Takes back properties that were set: they are inherited again.", INHERIT_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-r", dest="recursive", action="store_true", help="and of every dataset below")
     parser.add_argument("prop", metavar="PROPERTY")
     parser.add_argument("names", nargs="+", metavar="DATASET")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
-from .access import add_cache_option, add_search_options, attempt, command_line, open_writable, search_path
+from .access import add_cache_option, add_write_options, attempt, command_line, open_writable, search_path
 from .known import forget, known_guid, known_names, remember
 from .main import Parser
 from .output import visible
@@ -133,7 +133,7 @@ example:
 def destroy(argv: Sequence[str]) -> int:
     """Run ``zpool destroy``; gives the exit status."""
     parser = Parser("zpool destroy", "Marks a pool as destroyed: its devices are free for others.", DESTROY_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-f", dest="force", action="store_true", help="even if another machine has not exported it")
     parser.add_argument("pool", metavar="POOL")
     args = parser.parse_args(argv)
@@ -156,7 +156,7 @@ example:
 def export(argv: Sequence[str]) -> int:
     """Run ``zpool export``; gives the exit status."""
     parser = Parser("zpool export", "Lets go of pools, so that other systems can import them.", EXPORT_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("-a", dest="all", action="store_true", help="every pool that is known")
     parser.add_argument("-f", dest="force", action="store_true", help="even if another machine has not exported it")
     parser.add_argument("pools", nargs="*", default=[], metavar="POOL")
@@ -227,7 +227,7 @@ examples:
 def set_(argv: Sequence[str]) -> int:
     """Run ``zpool set``; gives the exit status."""
     parser = Parser("zpool set", "Sets properties of pools.", SET_EPILOG)
-    add_search_options(parser)
+    add_write_options(parser)
     parser.add_argument("pair", metavar="PROPERTY=VALUE")
     parser.add_argument("pools", nargs="+", metavar="POOL")
     args = parser.parse_args(argv)

@@ -107,3 +107,29 @@ def _split(offset: int, length: int) -> Iterator[tuple[int, int, int, int]]:
         end = min(CHUNK, start + length - at)
         yield number, start, end, at
         at += end - start
+
+
+class Held(Device):
+    """``base``, which stays open when this is closed: for opening a pool twice on the same devices."""
+
+    readonly = False
+
+    def __init__(self, base: Device) -> None:
+        self.base = base
+        self.name = base.name
+        self.size = base.size
+
+    def readv(self, offsets: ArrayLike, lengths: ArrayLike, out: Buffer, dest: ArrayLike) -> Statuses:
+        return self.base.readv(offsets, lengths, out, dest)
+
+    def writev(self, offsets: ArrayLike, lengths: ArrayLike, data: Buffer, source: ArrayLike) -> Statuses:
+        return self.base.writev(offsets, lengths, data, source)
+
+    def flush(self) -> None:
+        self.base.flush()
+
+    def discard(self, offset: int, length: int) -> None:
+        self.base.discard(offset, length)
+
+    def close(self) -> None:
+        """Nothing is closed."""

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from golden import describe, params
 from uberblock.pool import import_pool
+from uberblock.pool.cli.main import main
 from uberblock.pool.env import Env
+from uberblock.pool.errors import UsageError
 from uberblock.pool.lab.checker import examine
 from uberblock.pool.lab.judges import zdb_complaints
-from uberblock.pool.poolcreate import open_pool
+from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
 
 SECRET = "tank-zil/secret"  # encrypted: its log waits for the key, and is not replayed here
@@ -23,9 +25,9 @@ def opened(folder: Path, **options: Any) -> WritablePool:
     return open_pool(None, [str(folder)], env=Env.fixed(1, now=2_000_000_000), txg_seconds=0, force=True, **options)
 
 
-def differences(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+def differences(folder: Path, manifest: dict[str, Any], **how: Any) -> Iterator[str]:
     """Entries that are not as OpenZFS shows them after its replay. Times of what is replayed are the replay's own."""
-    with import_pool(search=folder) as pool:
+    with import_pool(search=folder, **how) as pool:
         for name, one in manifest["datasets"].items():
             if name.startswith(SECRET) or one["type"] == "bookmark":
                 continue
@@ -127,3 +129,37 @@ def test_claimed_logs_that_are_given_up(pools, tmp_path: Path, monkeypatch: pyte
     with opened(tmp_path, discard_logs=True) as pool:
         assert any("given up" in note for note in pool.spa.notes)
     assert not [line for line in examine(sorted(map(str, tmp_path.glob("*.img")))).problems if "encrypt" not in line]
+
+
+@pytest.mark.parametrize("kind", params(["zil", "zil-slog"]))
+def test_what_was_promised_can_be_seen_without_writing(pools, tmp_path: Path, kind: str, capsys: Any) -> None:
+    golden = pools(kind)
+    golden.copy(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.img")}
+    assert list(differences(tmp_path, golden.manifest, replay=True)) == []
+    with import_pool(search=tmp_path, replay=True) as pool:
+        assert any(note.startswith("in memory only: replayed") for note in pool.spa.notes)
+        name = pool.name
+    assert main(["zfs", "list", "--replay", "-d", str(tmp_path), name]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.img")} == before
+    with pytest.raises(UsageError, match="as it is"):
+        import_pool(search=tmp_path, replay=True, readonly=False)
+
+
+def test_a_missing_log_device(tmp_path: Path, capsys: Any) -> None:
+    places = [str(tmp_path / name) for name in ("a.img", "log.img")]
+    pool = create_pool("tank", [places[0], "log", places[1]], size=64 << 20, txg_seconds=0)
+    fs = pool.fs()
+    fs.write_bytes("/old", b"o")
+    fs.fsync("/old")
+    fs.write_bytes("/new", b"n")
+    fs.fsync("/new")
+    pool.abandon()
+    Path(places[1]).rename(tmp_path / "away")
+    words = ["mkdir", "-d", places[0], "tank:/folder"]
+    assert main(words) != 0
+    assert "log" in capsys.readouterr().err
+    assert main([words[0], "-m", *words[1:]]) == 0
+    assert "may be lost" in capsys.readouterr().err
+    with import_pool("tank", [places[0]], missing_log=True) as after:
+        assert set(after.fs("tank").listdir("/")) == {"old", "folder"}
