@@ -83,13 +83,13 @@ def test_a_disk_that_lies_beside_none() -> None:
 def test_canary_a_rewind_that_goes_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole txg that rewinding passes over is noticed."""
     attempt = _Import.attempt
+    case = next(one for one in tallied("ignored").named if one.opened in ("rewind", "extreme"))
 
     def picky(self, found, newest):  # type: ignore[no-untyped-def]
-        if (self.options.rewind or self.options.extreme) and found.txg > 6:
+        if (self.options.rewind or self.options.extreme) and found.txg >= case.txg:
             raise lies.PoolError("too young for me")
         return attempt(self, found, newest)
 
-    case = next(one for one in tallied("ignored").named if one.opened in ("rewind", "extreme") and one.txg > 6)
     monkeypatch.setattr("uberblock.pool.spa.importer.REWINDABLE", (lies.PoolError,))
     monkeypatch.setattr(_Import, "attempt", picky)
     assert Liar(made("ignored")).outcome(case.state).missed
