@@ -76,18 +76,18 @@ def test_a_crash_while_logs_are_replayed(
     """Every record has a txg of its own; after some of them the power goes, twice, and the third import ends it."""
     golden = pools("zil")
     golden.copy(tmp_path)
-    real = WritablePool.sync
+    real = WritablePool._sync
     for _ in range(2):
         left = [after]
 
-        def sync(self: WritablePool, left: list[int] = left) -> int:
+        def sync(self: WritablePool, why: str, left: list[int] = left) -> int:
             if not left[0]:
                 raise PowerCutError
             left[0] -= 1
-            return real(self)
+            return real(self, why)
 
         with monkeypatch.context() as patch:
-            patch.setattr(WritablePool, "sync", sync)
+            patch.setattr(WritablePool, "_sync", sync)
             with pytest.raises(PowerCutError):
                 opened(tmp_path, dirty_max=0)
     opened(tmp_path).close()
@@ -118,12 +118,12 @@ def test_claimed_logs_that_are_given_up(pools, tmp_path: Path, monkeypatch: pyte
     golden = pools("zil")
     golden.copy(tmp_path)
 
-    def stop(self: WritablePool) -> int:
+    def stop(self: WritablePool, why: str) -> int:
         self.engine.sync()
         raise PowerCutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(WritablePool, "sync", stop)
+        patch.setattr(WritablePool, "_sync", stop)
         with pytest.raises(PowerCutError):
             opened(tmp_path, dirty_max=0)
     with opened(tmp_path, discard_logs=True) as pool:
