@@ -194,3 +194,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     path = tmp_path_factory.mktemp("shared") / "a.img"
     with create_pool("tank", [str(path)], size=128 << 20, env=Env.fixed(8), txg_seconds=0) as _SHARED:
         yield
+
+
+def test_pieces_may_share_a_buffer(fs: MutableVfs) -> None:
+    """A piece is good until the next one is asked for; what is longer than it was said to be is refused."""
+    buffer = bytearray(100)
+
+    def pieces() -> Iterator[tuple[int, memoryview]]:
+        for number, offset in ((1, 0), (2, 200)):
+            buffer[:] = bytes([number]) * 100
+            yield offset, memoryview(buffer)
+
+    with maker.Maker(fs) as made:
+        top = made.open(fs.znode("/"))
+        made.file(top, b"shared", maker.Source(mode=0o100644), 300, pieces())
+    assert fs.read_bytes("/shared") == b"\1" * 100 + bytes(100) + b"\2" * 100
+    with pytest.raises(CorruptError, match="more bytes than it said"), maker.Maker(fs) as made:
+        made.file(made.open(fs.znode("/")), b"long", maker.Source(mode=0o100644), 250, pieces())
+    assert not fs.exists("/long")

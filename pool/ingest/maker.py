@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from ..dmu.mutable import PLACE_BYTES
-from ..errors import ExistsError, IsADirectoryInPoolError, NotADirectoryInPoolError, PoolError
+from ..errors import CorruptError, ExistsError, IsADirectoryInPoolError, NotADirectoryInPoolError, PoolError
 from ..extract.content import Progress, Told, no_progress
 from ..ondisk import nvlist
 from ..ondisk.nvlist import NVList, NvType
@@ -347,10 +347,12 @@ class Maker:
         pieces: Iterable[tuple[int, bytes | memoryview]],
     ) -> int:
         """Make a file of at most one block, in one step."""
-        content: bytes | bytearray | memoryview | None = None
+        content: bytes | bytearray | None = None
         for offset, piece in pieces:
+            if offset + len(piece) > size:
+                raise CorruptError("a source has more bytes than it said", path=printable(text(name)), bytes=size)
             if content is None and not offset:
-                content = piece
+                content = bytes(piece)  # a view is good until the next piece is asked for
             else:
                 grown = bytearray(content or b"").ljust(offset, b"\0")
                 grown[offset : offset + len(piece)] = piece

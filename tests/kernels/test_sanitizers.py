@@ -7,11 +7,11 @@ The kernels are compiled afresh, each with its own flags, and linked to a small 
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from .ccompile import machine_is_x86, run, sanitizing_compiler, tool
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "kernels"
@@ -26,19 +26,6 @@ X86_FLAGS = {
     "gfni_avx512": ["-mgfni", *AVX512],
 }
 PORTABLE = ["choice.c", "raidz_matrix.c", "raidz_stripe.c", "raidz_dispatch.c", "raidz_scalar.c"]
-
-
-def tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-def run(command: list[str], seconds: int = 120) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def build(cc: str, folder: Path, isa_flags: dict[str, list[str]], flags: list[str]) -> Path:
@@ -60,13 +47,8 @@ def build(cc: str, folder: Path, isa_flags: dict[str, list[str]], flags: list[st
 
 @pytest.mark.slow
 def test_raidz_under_sanitizers(tmp_path: Path) -> None:
-    cc = tool("cc")
-    probe = tmp_path / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    for command in ([cc, *SANITIZE, str(probe), "-o", str(tmp_path / "probe")], [str(tmp_path / "probe")]):
-        if subprocess.run(command, capture_output=True, timeout=60).returncode != 0:
-            pytest.skip("the compiler here has no working sanitizers")
-    if platform.machine() in ("x86_64", "AMD64"):
+    cc = sanitizing_compiler(tmp_path)
+    if machine_is_x86():
         flags = X86_FLAGS
     else:
         flags = {"neon": []} if platform.machine() in ("aarch64", "arm64") else {}
@@ -82,7 +64,7 @@ def test_raidz_on_aarch64(tmp_path: Path) -> None:
 
 
 def test_raidz_with_clang(tmp_path: Path) -> None:
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if not machine_is_x86():
         pytest.skip("the flags of this test are those of x86-64")
     program = build(tool("clang"), tmp_path, X86_FLAGS, ["-O2"])
     assert "scalar ok" in run([str(program)])
@@ -90,7 +72,7 @@ def test_raidz_with_clang(tmp_path: Path) -> None:
 
 def test_raidz_on_an_old_processor(tmp_path: Path) -> None:
     """A build with everything runs where nothing after 2008 exists, and leaves out what it cannot run."""
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if not machine_is_x86():
         pytest.skip("the flags of this test are those of x86-64")
     emulator = tool("qemu-x86_64")
     program = build(tool("cc"), tmp_path, X86_FLAGS, ["-O1", "-static"])
