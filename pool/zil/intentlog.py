@@ -9,8 +9,9 @@ that have any of it are flushed; then the first block is written, and its device
 verify, and nothing leads to the later ones until the first one is there: so a commit is on disk as a whole or not at
 all, whatever it consists of. Where it is one block and nothing else one flush does.
 
-Whatever cannot be had so is had by writing a txg, which makes everything durable: a log's beginning, changes that
-touch several datasets or the pool itself, changes that no record tells of, a device that fails, a full pool.
+Whatever cannot be had so is had by writing a txg, which makes everything durable: a log's beginning, transactions that
+touch several datasets or the pool itself or make very many changes, changes that no record tells of, a device that
+fails, a full pool.
 
 Source: OpenZFS, zil.c (``zil_commit``), zfs_log.c.
 """
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 #: Writes of at least so many bytes are logged by reference where there is no log device: one write instead of two.
 #: Source: zfs_log.c (``zfs_immediate_write_sz``).
 IMMEDIATE = 32 << 10
+
+#: A transaction of more changes than this waits for its txg: a log is for what is small.
+GROUP_MAX = 128
 
 Records = list[tuple[bytearray, int]]
 
@@ -184,9 +188,13 @@ class IntentLog:
             self.tx.note(self._undo_ignore)
 
     def _add(self, itx: Told | Written) -> None:
-        if self.mode is not SyncMode.DISABLED and not self.tx.final:
-            self._open.append(itx)
-            self.tx.note(self._undo)
+        if self._unlogged or self.mode is SyncMode.DISABLED or self.tx.final:
+            return
+        if len(self._open) >= GROUP_MAX:
+            self.gap()
+            return
+        self._open.append(itx)
+        self.tx.note(self._undo)
 
     def _undo(self) -> None:
         self._open.pop()

@@ -27,6 +27,7 @@ from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.logs import waiting_logs
 from uberblock.pool.zil import chain
+from uberblock.pool.zil.intentlog import GROUP_MAX
 
 ENV = Env.fixed(3)
 
@@ -200,6 +201,21 @@ def test_a_group_that_is_taken_back_leaves_nothing_in_the_log() -> None:
     assert [record.type for record in machine.logged()] == [TxType.CREATE, TxType.WRITE]
     with machine.crashed() as pool:
         assert sorted(pool.fs().listdir("/")) == ["first", "kept"]
+
+
+def test_very_large_groups_wait_for_a_txg() -> None:
+    machine = begun()
+    fs = machine.pool.fs()
+    for count, by_txg in ((GROUP_MAX // 2, False), (GROUP_MAX + 1, True)):
+        txg = machine.pool.txg
+        with fs.transaction():
+            fs.mkdir(f"/{count}")
+            for number in range(count - 1):
+                fs.mkdir(f"/{count}/{number}")
+        fs.syncfs()
+        assert (machine.pool.txg > txg) == by_txg
+    with machine.crashed() as pool:
+        assert all(len(pool.fs().listdir(f"/{count}")) == count - 1 for count in (GROUP_MAX // 2, GROUP_MAX + 1))
 
 
 def test_nothing_is_durable_inside_a_transaction() -> None:
