@@ -510,11 +510,11 @@ class MutableFilesystem(Filesystem):
             znode = self._named(parent, name)
             if znode.is_dir and new_parent.object != parent.object:
                 self._check_not_below(znode, new_parent)
-            self.log.note(zilencode.rename, TxType.RENAME, parent.object, new_parent.object, name, new_name)
             there = self.find(new_parent, new_name)
             if there == znode.object and (replace or self.normflags):
                 self._rename_onto_itself(znode, parent, name, new_parent, new_name)
                 return
+            self.log.note(zilencode.rename, TxType.RENAME, parent.object, new_parent.object, name, new_name)
             if there is not None:
                 if not replace:
                     raise ExistsError("the name is taken", dataset=self.name, name=printable(text(new_name)))
@@ -530,6 +530,7 @@ class MutableFilesystem(Filesystem):
     ) -> None:
         """Two names of one file stay as they are; a name that only changes its case is written anew."""
         if parent.object == new_parent.object and name != new_name and self.normflags:
+            self.log.note(zilencode.rename, TxType.RENAME, parent.object, new_parent.object, name, new_name)
             self._leave(parent, name)
             self.entries_of(parent).add(new_name, entry_of(znode.object, znode.mode))
             self.change(znode, {"ZPL_CTIME": self.clock()})

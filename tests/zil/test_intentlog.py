@@ -203,6 +203,18 @@ def test_a_group_that_is_taken_back_leaves_nothing_in_the_log() -> None:
         assert sorted(pool.fs().listdir("/")) == ["first", "kept"]
 
 
+def test_what_changes_nothing_is_not_told() -> None:
+    machine = begun()
+    fs = machine.pool.fs()
+    fs.link("/first", "/other")
+    fs.syncfs()
+    fs.rename("/first", "/other")  # two names of one file stay as they are
+    with fs.open("/first", "rb+") as file:
+        file.write(b"x")
+    fs.syncfs()
+    assert [record.type for record in machine.logged()] == [TxType.LINK, TxType.WRITE]
+
+
 def test_very_large_groups_wait_for_a_txg() -> None:
     machine = begun()
     fs = machine.pool.fs()
