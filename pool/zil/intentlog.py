@@ -288,12 +288,11 @@ class IntentLog:
                 self.stats.callers += len(batch)
                 self.stats.commits += 1
                 self._busy = bool(self._callers)
-                following = self._callers[:1]
-            for one in batch:
-                one.done, one.error = True, error
-            for one in (*following, *batch):
-                if one.turn.locked():
-                    one.turn.release()
+                for one in batch:
+                    one.done, one.error = True, error
+                for one in (*self._callers[:1], *batch):
+                    if one.turn.locked():
+                        one.turn.release()
 
     def _commit(self, objects: set[int] | None) -> None:
         prepared = None
