@@ -1,6 +1,8 @@
 """Money that moves between accounts, kept whole by a rollback journal, as SQLite's is, or by a transaction of the pool.
 
     uberblock lab powercut examples/powercut/accounts.py --recordsize 4K
+
+It begins anew each time, so it is nothing for "lab kill".
 """
 
 import random

@@ -2,6 +2,8 @@
 
     uberblock lab powercut examples/powercut/replace_without_fsync.py       # finds it
     uberblock lab powercut --sync always examples/powercut/replace_without_fsync.py
+
+It begins anew each time, so it is nothing for "lab kill".
 """
 
 from replace import check, content, setup

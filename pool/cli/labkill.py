@@ -24,9 +24,9 @@ A pool is made on files. A process works on it and says over a pipe what it has 
 killed with SIGKILL, sometimes while it still replays what the one before had left. Then the pool is imported, checked,
 and exported, or left as it is. And again. At the end zdb judges the pool, if it is there.
 
-WORKLOAD is a file as for "lab powercut"; its run goes on where the pool is (it may ask for acknowledged), and what it
-acknowledges is numbers, text or lists. Without one, a log grows and files replace each other. Exit status 1: something
-was wrong.
+WORKLOAD is a file as for "lab powercut"; its run has to go on where the pool is (it may ask for acknowledged), and what
+it acknowledges is numbers, text or lists. Without one, a log grows and files replace each other. The seed gives the
+same share of each process's time, but no clock runs twice alike. Exit status 1: something was wrong.
 
 examples:
   uberblock lab kill --rounds 100
@@ -72,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
         )
         print("\n".join(wrong[:50]), end="\n" if wrong else "")
         if wrong:
-            print(f"the pool is in {folder}; seed {args.seed}")
+            print(f"the pool is in {folder}; layout {args.layout}, seed {args.seed}")
     return int(bool(wrong))
 
 

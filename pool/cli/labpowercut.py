@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +73,8 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.states < 1 or args.txg < 0:
         raise UsageError("lab powercut: --states is at least 1, --txg not negative")
+    if args.save is not None and not args.state:
+        raise UsageError("lab powercut: --save needs --state", "it was printed with the finding")
     found = record_user(
         UserWorkload(args.workload),
         UserOptions(
@@ -102,14 +105,21 @@ def _one_state(args: Namespace, found: UserRun) -> int:
     except ValueError as error:
         raise UsageError(f"lab powercut: {error}", "a state is looked at with the options that found it") from None
     promised = acknowledged(found.journal, state.cut)
+    paths = [] if args.save is None else save(explorer.states, state, args.save)
+    if args.json:
+        document = {
+            "state": str(state), "acknowledged": len(promised), "wrong": wrong, "saved": [str(path) for path in paths],
+            "pending": [{"event": number, "what": str(event), "kept": number in kept} for number, event in pending],
+        }  # fmt: skip
+        print(json.dumps(document, indent=2))
+        return int(bool(wrong))
     print(f"the power fails at event {state.cut} of {len(found.journal)}; {len(pending)} writes are pending:")
     for number, event in pending:
         print(f"    {number}: {event}, {'kept' if number in kept else 'lost'}")
     print(f"acknowledged so far: {', '.join(map(repr, promised[-5:])) or 'nothing'}")
     print("\n".join(wrong) if wrong else "check is content")
-    if args.save is not None:
-        for path in save(explorer.states, state, args.save):
-            print(path)
+    for path in paths:
+        print(path)
     return int(bool(wrong))
 
 
@@ -135,7 +145,7 @@ def _tell(args: Namespace, found: UserRun, report: Report) -> None:
     print(report)
     if report.violations:
         line = report.violations[0].shrunk or report.violations[0].state
-        print(f'again: uberblock lab powercut {args.workload}{_again(args)} --state "{line}"')
+        print(f'again: uberblock lab powercut {shlex.quote(str(args.workload))}{_again(args)} --state "{line}"')
 
 
 def _again(args: Namespace) -> str:

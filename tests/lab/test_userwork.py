@@ -88,6 +88,15 @@ def test_a_run_that_fails_says_where(tmp_path: Path) -> None:
     assert "ExistsError" in run.failed and "(line 3)" in run.failed
 
 
+def test_a_check_that_stumbles_is_a_finding(tmp_path: Path) -> None:
+    text = "def run(fs):\n    fs.write_bytes('/n', b'7')\n    fs.fsync('/n')\n"
+    text += "def check(fs):\n    int(fs.read_bytes('/n') + b'x')"
+    run = record_user(written(tmp_path, text), UserOptions())
+    report = UserExplorer(run).run(run.choose(20), stop_after=3)
+    said = " ".join(line for one in report.violations for line in one.wrong)
+    assert report.wrong and "(line 5)" in said and ("ValueError" in said or "NotFoundError" in said)
+
+
 def test_powercut_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = str(EXAMPLES / "replace_without_fsync.py")
     assert main(["lab", "powercut", work, "--states", "60", "--stop", "1"]) == 1
@@ -100,6 +109,9 @@ def test_powercut_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["lab", "powercut", work, "--sync", "always", "--states", "20", "-j"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["states"] == 20 and found["findings"] == []
+    assert main(["lab", "powercut", work, "--state", line, "-j"]) == 1
+    assert "was promised" in json.loads(capsys.readouterr().out)["wrong"][0]
+    assert main(["lab", "powercut", work, "--save", str(save)]) == 2
 
 
 # --- processes ---
