@@ -36,7 +36,7 @@ POINTERS_PER_BLOCK, METADATA_BLOCK, META_LEVELS = 1024, 128 << 10, 7
 @contextmanager
 def following(pool: WritablePool) -> Iterator[None]:
     """Properties change inside, in one transaction: what is open follows, and follows back when it is undone."""
-    with pool.transaction() as tx:
+    with pool.transaction(exclusive=True) as tx:
         tx.note(lambda: follow(pool))
         yield
         follow(pool)

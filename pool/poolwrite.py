@@ -6,10 +6,10 @@ on ``sync``, or when the pool is closed. A crash loses what was not durable, and
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
+from time import sleep
 from typing import TYPE_CHECKING
 
 from . import poolset
@@ -30,6 +30,7 @@ from .spa import datasets
 from .spa.historywrite import log_command, log_internal
 from .spa.openwrite import open_for_writing
 from .spa.txghistory import TxgRecord
+from .spa.txgthread import TxgThread, delay
 from .vfswrite import MutableVfs
 from .zil.intentlog import IntentLog, SyncMode
 from .zil.recovery import SAXATTR, Target
@@ -58,6 +59,8 @@ TXG_SECONDS = 5.0
 DIRTY_MAX = 256 << 20
 #: Bytes of data written at once, whose parents wait; only pointers are in memory.
 PLACED_MAX = 4 << 30
+#: At this part of either, 1/4, a txg is closed that is written while the next takes changes.
+SYNC_SHARE = 4
 
 
 class MutableVolume(Volume):
@@ -137,12 +140,11 @@ class WritablePool(Pool):
         self._logs: dict[int, IntentLog] = {}
         self.zil_stats = ZilStats()
         self._replaying = False
-        self._stop = threading.Event()
-        self._timer: threading.Thread | None = None
+        self._timer: TxgThread | None = None
+        self.engine.on_synced = self._synced
         self._replay(logs)
         if txg_seconds:
-            self._timer = threading.Thread(target=self._tick, args=(txg_seconds,), daemon=True, name="txg")
-            self._timer.start()
+            self._timer = TxgThread(self._sync_waiting, txg_seconds)
 
     def _replay(self, logs: Logs) -> None:
         """Make again what was promised before the pool was left, dataset by dataset."""
@@ -162,18 +164,17 @@ class WritablePool(Pool):
 
     # --- txgs -----------------------------------------------------------------------------------------------------
 
-    def _tick(self, seconds: float) -> None:
-        while not self._stop.wait(seconds):
-            with self.engine.tx.lock:
-                if self.engine.tx.broken or self.spa.closed:
-                    return
-                if not self.engine.tx.active and self.engine.anything:
-                    try:
-                        self._sync("time")
-                    except PoolError as error:
-                        # Nobody waits for this txg; whoever changes something next is told that the pool is suspended.
-                        self._note(str(error))
-                        return
+    def _sync_waiting(self, why: str) -> bool:
+        """Write the open txg, in a thread of its own; False: the pool is not written any more."""
+        if self.engine.tx.broken or self.spa.closed:
+            return False
+        try:
+            self.engine.sync(why)
+        except PoolError as error:
+            # Nobody waits for this txg; whoever changes something next is told that the pool is suspended.
+            self._note(str(error))
+            return False
+        return True
 
     @property
     def txg(self) -> int:
@@ -186,14 +187,13 @@ class WritablePool(Pool):
         Raises:
             UsageError: inside a transaction. NoSpaceError, DeviceError: the pool is suspended.
         """
-        return self._sync("asked")
+        return self.engine.sync("asked")
 
-    def _sync(self, why: str) -> int:
-        txg = self.engine.sync(why)
+    def _synced(self) -> None:
+        """A txg is on disk."""
         self._note_failures()
         self.spa.unwritten.clear()
         self.spa.refresh(self.engine.uberblock)
-        return txg
 
     def _note(self, text: str) -> None:
         self.spa.notes.append(text)
@@ -221,12 +221,16 @@ class WritablePool(Pool):
                 self._note(f"writes to {leaf.path} failed: {what}; the pool needs a resilver")
 
     @contextmanager
-    def transaction(self) -> Iterator[TxManager]:
+    def transaction(self, *, exclusive: bool = False) -> Iterator[TxManager]:
         """Everything done inside, in whatever datasets, is in one txg: after a crash all of it is there, or none.
 
         An exception that leaves it takes everything back.
+
+        Args:
+            exclusive: wait until no txg is being written. Changes of datasets, not of what is in them, do so anyhow.
         """
-        with self.engine.tx.transaction() as tx:
+        tx = self.engine.tx
+        with tx.exclusive() if exclusive else tx.transaction():
             yield tx
         self._relieve()
         if not tx.active:
@@ -234,19 +238,27 @@ class WritablePool(Pool):
                 log.settle()
 
     def _relieve(self) -> None:
-        """Write the txg if enough waits."""
+        """Have the txg written if enough waits; the more waits, the longer this takes."""
         tx = self.engine.tx
-        full = tx.dirty_bytes >= self.dirty_max or tx.placed_bytes >= PLACED_MAX
-        if full and not tx.active:
-            self._sync("dirty")
+        if tx.active:
+            return
+        waiting, placed = tx.waiting.dirty_bytes, tx.waiting.placed_bytes
+        if self._timer is None:
+            if waiting >= self.dirty_max or placed >= PLACED_MAX:
+                self.engine.sync("dirty")
+            return
+        if waiting >= self.dirty_max // SYNC_SHARE or placed >= PLACED_MAX // SYNC_SHARE:
+            self._timer.wake()
+        pause = delay(waiting + tx.closed.dirty_bytes, self.dirty_max)
+        if pause is None or placed >= PLACED_MAX:
+            self.engine.sync("dirty")
+        elif pause:
+            sleep(pause)
 
     def txg_history(self) -> list[TxgRecord]:
         """The last txgs, the open one at the end: how long each took, what it wrote, and why it was closed."""
         tx = self.engine.tx
-        return self.engine.history.records(tx.txg, tx.dirty_bytes + tx.placed_bytes, self.tree.io.total())
-
-    def _admin(self) -> AbstractContextManager[TxManager]:
-        return self.transaction()
+        return self.engine.history.records(tx.open_txg, tx.waiting.bytes, self.tree.io.total())
 
     # --- datasets -------------------------------------------------------------------------------------------------
 
@@ -319,7 +331,7 @@ class WritablePool(Pool):
         if log is None or log.dataset is not dataset:
             log = self._logs[dsl.obj] = IntentLog(
                 dataset,
-                sync=partial(self._sync, "log"),
+                sync=partial(self.engine.sync, "log"),
                 synced=lambda: self.engine.synced_txg,
                 random_bytes=self.env.random_bytes,
                 stats=self.zil_stats,
@@ -370,7 +382,7 @@ class WritablePool(Pool):
             ExistsError; NotFoundError: the parent is missing. UsageError: no dataset can have this name.
         """
         stored, given = poolset.understand(self, properties or {}, Types.FILESYSTEM)
-        with self._admin():
+        with self.transaction(exclusive=True):
             dsl = self._create(name, stored, parents=parents)
             above = dsl.dir.parent.head if dsl.dir.parent is not None else None
             fixed = poolset.inherited_fixed(self, above, {**given, **(fixed or {})})
@@ -403,7 +415,7 @@ class WritablePool(Pool):
             copies = setting("copies", wanted.get("copies", 1), Types.VOLUME).value
             wanted["refreservation"] = poolset.reservation(self.engine, size, volblocksize, int(copies))
         stored, _ = poolset.understand(self, wanted, Types.VOLUME)
-        with self._admin():
+        with self.transaction(exclusive=True):
             dsl = self._create(name, stored, parents=parents)
             datasets.fill_volume(
                 self.engine, dsl.obj, dsl.name, settings_of(dsl, self.engine.settings), size=size, block=volblocksize,
@@ -482,7 +494,7 @@ class WritablePool(Pool):
         datasets.destroy_dataset(self.engine, dsl)
         self._forget(dsl.obj)
         self._changed()
-        with self.engine.tx.giving_back():
+        with self.engine.tx.giving_back(exclusive=True):
             log_internal(self.engine, "destroy", "", dsl.name, dsl.obj)
 
     # --- properties and history -----------------------------------------------------------------------------------
@@ -522,7 +534,7 @@ class WritablePool(Pool):
 
     def record(self, command: str) -> None:
         """Put a command into the pool's history, as ``zpool history`` shows it."""
-        with self.transaction():
+        with self.transaction(exclusive=True):
             log_command(self.engine, command)
         self._changed()
 
@@ -546,7 +558,8 @@ class WritablePool(Pool):
     def _end(self, state: int) -> None:
         if self.spa.closed:
             return
-        self._stop.set()
+        if self._timer is not None:
+            self._timer.stop()
         try:
             if not self.engine.tx.broken:
                 for log in self._logs.values():
@@ -559,8 +572,9 @@ class WritablePool(Pool):
 
     def abandon(self) -> None:
         """Let go of the devices as a crash would: nothing that waits is written."""
-        self._stop.set()
         self.engine.tx.broken = self.engine.tx.broken or "it was abandoned"
+        if self._timer is not None:
+            self._timer.stop()
         self.engine.writer.close()
         super().close()
 

@@ -134,7 +134,7 @@ def test_written_at_once(tmp_path: Path) -> None:
         raise KeyError
     with fs.open("/x", "wb+") as file:
         file.write(data)
-        assert pool.engine.tx.placed_bytes >= 2 * MIB and pool.engine.tx.dirty_bytes < MIB
+        assert pool.engine.tx.waiting.placed_bytes >= 2 * MIB and pool.engine.tx.waiting.dirty_bytes < MIB
         file.seek(0)
         assert file.readall() == data
         file.pwrite(b"small", MIB)  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ Source: OpenZFS, metaslab.c.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,11 +29,15 @@ from .metaslab import MAX_SHIFT, MIN_SHIFT, geometry
 from .ranges import I64Array, U64Array
 from .slop import slop_space
 
-__all__ = ["AllocClass", "Allocator", "MetaslabChange"]
+__all__ = ["AllocClass", "Allocator", "MapBusyError", "MetaslabChange"]
 
 MAX_COPIES = 3
 #: Kinds of top-level vdevs that have no space of their own.
 NO_SPACE = ("hole", "missing", "indirect")
+
+
+class MapBusyError(Exception):
+    """A space map cannot be read now: it is being written. Never seen outside of the allocator."""
 
 
 class Allocator:
@@ -42,8 +46,8 @@ class Allocator:
     Args:
         tree: the pool's vdevs; a new vdev's configuration has to have its ``metaslab_shift``.
         load: gives the ranges that the space map of a metaslab, and the logs, say are allocated; asked for when the
-            metaslab is first chosen, and answered from what the MOS is at that moment. None: nothing is allocated
-            anywhere.
+            metaslab is first chosen, and answered from what the MOS is at that moment; raises ``MapBusyError`` while a
+            txg is being written by somebody else. None: nothing is allocated anywhere.
         classes: of vdevs by id; others are normal, or log vdevs by their configuration.
         allocated: by vdev id, for each metaslab the bytes allocated (its map's header, and the logs), which has to be
             what ``load`` gives; vdevs that are not in it are empty.
@@ -61,6 +65,8 @@ class Allocator:
         allocated: Mapping[int, I64Array] | None = None,
     ) -> None:
         self.tree = tree
+        #: Waits until no txg is being written.
+        self.settle: Callable[[], None] = lambda: None
         self._done = 0  # the last txg that is on disk
         self._lock = threading.RLock()
         self._groups: dict[int, MetaslabGroup] = {}
@@ -117,6 +123,13 @@ class Allocator:
             raise ValueError("sizes in one row, and 1 to 3 copies")
         if len(sizes) and not (sizes.min() >= 1 and sizes.max() <= MAX_BLOCK):
             raise ValueError("a block has 1 byte to 16 MiB")
+        while True:
+            try:
+                return self._allocate(sizes, txg, copies, cls)
+            except MapBusyError:
+                self.settle()  # not with our lock held: whoever writes the txg needs it
+
+    def _allocate(self, sizes: U64Array, txg: int, copies: int, cls: AllocClass) -> U64Array:
         with self._lock:
             self._check(txg)
             request = Request(sizes, txg, copies)

@@ -62,7 +62,7 @@ class Dnode:
         self.checksum = phys.checksum
         self.compress = phys.compress
         self._tree = BlockTree(objset, number, phys)
-        self._last: tuple[int, bytes] | None = None
+        self._last: tuple[int, bytes, BlockTree] | None = None
         # Encrypted data needs its key; what lies beside it in the clear can be read without one.
         self._raw = objset.raw and not dmutypes.ENCRYPTED[phys.type]
 
@@ -252,10 +252,10 @@ class Dnode:
 
     def _part(self, blkid: int, skip: int, take: int, damaged: Damaged | None) -> Any:
         """Bytes ``skip`` .. ``skip + take`` of one block; the block is kept for the next call."""
-        last = self._last
-        if last is None or last[0] != blkid:
+        last, tree = self._last, self._tree
+        if last is None or last[0] != blkid or last[2] is not tree:
             try:
-                last = (blkid, self.block(blkid)[0])
+                last = (blkid, self.block(blkid)[0], tree)
             except PoolError as error:
                 if damaged is None:
                     raise

@@ -2,8 +2,12 @@
 
 Reading sees them. A changed block is held as a buffer of its own; ranges that were freed are held as ranges and come
 before the buffers: a block that was freed and then written has both. Whatever changes inside a transaction notes how
-it is undone. ``sync`` (treewrite.py) takes the changes, writes them, and publishes a new dnode in one step, so that
-readers see either the old tree, whose blocks are still there, or the new one.
+it is undone.
+
+When a txg is closed its changes are set aside (``close``) and do not change any more, while those of the next txg
+begin: so there are up to three layers, the open changes, the closed ones, and the tree on disk, and reading looks at
+them in this order. ``treewrite.py`` writes the closed ones and publishes a new tree in one step, so that readers see
+either the old one, whose blocks are still there, with what is closed, or the new one alone.
 
 What we write is little-endian. A block on a pool of the other order is not changed: such pools are not opened for
 writing.
@@ -54,6 +58,38 @@ class Changes:
     spill: bytes | None = None
     spill_changed: bool = False
 
+    def holds(self, blkid: int) -> bool:
+        """A block's content is said here, if only that it was freed."""
+        return blkid in self.blocks or blkid in self.placed or _covers(self.freed, blkid)
+
+    def exists(self, blkid: int) -> bool:
+        """A block that is held here is no hole."""
+        if blkid in self.blocks:
+            return True
+        bp = self.placed.get(blkid)
+        return bp is not None and not bool(blkptr.is_hole(bp)[0])
+
+
+@dataclass(slots=True)
+class Closed:
+    """An object as it is to be written with a txg that is closed: its changes, and its dnode's fields by then.
+
+    ``fresh``: nothing of it is on disk; ``gone``: it was freed.
+    """
+
+    dn: MutableDnode
+    changes: Changes
+    fresh: bool
+    gone: bool
+    type: int
+    bonus: bytes
+    bonustype: int
+    datablksz: int
+    maxblkid: int
+    flags: int
+    checksum: int
+    compress: int
+
 
 class MutableDnode(Dnode):
     """An object that can be changed.
@@ -61,8 +97,9 @@ class MutableDnode(Dnode):
     Attributes:
         version: changes with every change, undone ones included: what was derived from the object holds as long as
             the version stays. block_version: the same for what is in its blocks.
-        changes: what waits to be written; None: nothing, not even the dnode itself.
-        fresh: allocated in the open txg, so that there is nothing on disk. gone: freed in it.
+        changes: what waits to be written with the open txg; None: nothing, not even the dnode itself.
+        closed: what is being written with the txg before; None: nothing.
+        fresh: allocated in the open txg, so that nothing is on disk. gone: freed.
     """
 
     objset: MutableObjset
@@ -72,6 +109,7 @@ class MutableDnode(Dnode):
         self.version = 0
         self.block_version = 0
         self.changes: Changes | None = None
+        self.closed: Closed | None = None
         self.fresh = fresh
         self.gone = False
         self._bonus = bytes(phys.bonus)
@@ -81,7 +119,7 @@ class MutableDnode(Dnode):
     @property
     def bonus(self) -> bytes:
         """The used bytes of the bonus area."""
-        return self._bonus if self.changes is not None else super().bonus
+        return self._bonus
 
     @property
     def bonus_capacity(self) -> int:
@@ -97,12 +135,13 @@ class MutableDnode(Dnode):
         tx = self.objset.tx
         if self.gone:
             raise UsageError("an object that was freed is changed", **self._where())
+        if self.objset.alone:
+            tx.wait()
         if tx.first((id(self), "dnode")):
             tx.note(self._restore(self._state()))
         self.version += 1
         self._last = None
         if self.changes is None:
-            self._bonus = super().bonus
             self.changes = Changes()
         self.objset.mark(self)
         return self.changes
@@ -188,8 +227,11 @@ class MutableDnode(Dnode):
         self.flags = self.flags & ~FLAG_SPILL_BLKPTR | (FLAG_SPILL_BLKPTR if data is not None else 0)
 
     def read_spill(self) -> tuple[bytes, str]:
-        if self.changes is not None and self.changes.spill_changed and self.changes.spill is not None:
-            return self.changes.spill, "<"
+        for changes in self._layers():
+            if changes.spill_changed:
+                if changes.spill is None:
+                    break
+                return changes.spill, "<"
         return super().read_spill()
 
     @property
@@ -218,15 +260,19 @@ class MutableDnode(Dnode):
         data[:keep] = old[:keep]
         self._put(0, data)
 
+    def _layers(self) -> list[Changes]:
+        """What is not on disk yet, the newest first."""
+        # In this order: closing makes open changes closed ones, publishing makes these the tree.
+        changes, closed = self.changes, self.closed
+        found = [] if changes is None else [changes]
+        if closed is not None and closed.changes is not changes:
+            found.append(closed.changes)
+        return found
+
     def _block_exists(self, blkid: int) -> bool:
-        changes = self.changes
-        if changes is not None:
-            if blkid in changes.blocks:
-                return True
-            if blkid in changes.placed:
-                return not bool(blkptr.is_hole(changes.placed[blkid])[0])
-            if _covers(changes.freed, blkid):
-                return False
+        for changes in self._layers():
+            if changes.holds(blkid):
+                return changes.exists(blkid)
         return not self.fresh and not bool(blkptr.is_hole(self.bps(blkid, 1)[0]))
 
     # --- blocks ---------------------------------------------------------------------------------------------------
@@ -246,9 +292,8 @@ class MutableDnode(Dnode):
         self.block_version += 1
         held = changes.blocks.get(blkid)
         if held is None:
-            data = np.zeros(self.datablksz, dtype=np.uint8)
-            if not whole and blkid <= self.maxblkid:
-                data[:] = np.frombuffer(self.block(blkid)[0], dtype=np.uint8)
+            inside = not whole and blkid <= self.maxblkid
+            data = self._copy(blkid) if inside else np.zeros(self.datablksz, dtype=np.uint8)
             self._put(blkid, data)
             return data
         if self.objset.tx.first((id(self), blkid)):
@@ -256,6 +301,11 @@ class MutableDnode(Dnode):
             held = held.copy()
             self._replace(blkid, held)
         return held
+
+    def _copy(self, blkid: int) -> Block:
+        """A block's content, to be changed."""
+        held = self.waiting(blkid)
+        return np.array(np.frombuffer(super().block(blkid)[0], dtype=np.uint8) if held is None else held)
 
     def _check_blkid(self, blkid: int) -> None:
         if blkid < 0 or blkid >> MAX_BLKID_BITS or (blkid + 1) * self.datablksz > MAX_OFFSET:
@@ -424,56 +474,51 @@ class MutableDnode(Dnode):
 
     def waiting(self, blkid: int) -> Block | None:
         """The changed content of a block, zeros if it was freed; None: as on disk."""
-        changes = self.changes
-        if changes is None:
-            return None
-        held = changes.blocks.get(blkid)
-        if held is None and blkid in changes.placed:
-            bp = changes.placed[blkid]
-            if bool(blkptr.is_hole(bp)[0]):
+        for changes in self._layers():
+            held = changes.blocks.get(blkid)
+            if held is not None:
+                return held
+            bp = changes.placed.get(blkid)
+            if bp is not None and not bool(blkptr.is_hole(bp)[0]):
+                what = f"object {self.number} block {blkid}"
+                return np.frombuffer(self.objset.zio.read_one(bp, self.objset.keys, what=what), dtype=np.uint8)
+            if bp is not None or _covers(changes.freed, blkid):
                 return np.zeros(self.datablksz, dtype=np.uint8)
-            what = f"object {self.number} block {blkid}"
-            return np.frombuffer(self.objset.zio.read_one(bp, self.objset.keys, what=what), dtype=np.uint8)
-        if held is None and (self.fresh or _covers(changes.freed, blkid)):
-            return np.zeros(self.datablksz, dtype=np.uint8)
-        return held
-
-    def _changed(self, blkid: int) -> bool:
-        """A block's content is not what is on disk."""
-        changes = self.changes
-        if changes is None:
-            return False
-        return blkid in changes.blocks or blkid in changes.placed or self.fresh or _covers(changes.freed, blkid)
+        return np.zeros(self.datablksz, dtype=np.uint8) if self.fresh else None
 
     def block(self, blkid: int) -> tuple[bytes, str]:
         held = self.waiting(blkid) if 0 <= blkid <= self.maxblkid else None
         return super().block(blkid) if held is None else (held.tobytes(), "<")
 
     def blocks(self, blkids: Sequence[int]) -> Iterator[tuple[bytes | memoryview, str]]:
-        if self.changes is None:
+        if not self._layers():
             yield from super().blocks(blkids)
         else:
             for blkid in blkids:
                 yield self.block(blkid)
 
     def readinto(self, buf: Any, offset: int = 0, *, damaged: Damaged | None = None) -> int:
-        changes = self.changes
-        if changes is None or not (changes.blocks or changes.placed or changes.freed or self.fresh):
+        layers = [changes for changes in self._layers() if changes.blocks or changes.placed or changes.freed]
+        if not layers and not self.fresh:
             return super().readinto(buf, offset, damaged=damaged)
         if offset < 0:
             raise UsageError("an offset cannot be negative", offset=offset)
+
+        def changed(blkid: int) -> bool:
+            return self.fresh or any(changes.holds(blkid) for changes in layers)
+
         out = np.frombuffer(buf, dtype=np.uint8)
         total = max(0, min(len(out), self.size - offset))
         done = 0
         while done < total:
             blkid, skip = divmod(offset + done, self.datablksz)
             take = min(self.datablksz - skip, total - done)
-            held = self.waiting(blkid) if self._changed(blkid) else None
+            held = self.waiting(blkid) if changed(blkid) else None
             if held is not None:
                 out[done : done + take] = held[skip : skip + take]
             else:
                 # Everything up to the next block that waits is read in one go.
-                while done + take < total and not self._changed(blkid + 1):
+                while done + take < total and not changed(blkid + 1):
                     blkid += 1
                     take = min(take + self.datablksz, total - done)
                 super().readinto(out[done : done + take], offset + done, damaged=damaged)
@@ -481,26 +526,25 @@ class MutableDnode(Dnode):
         return total
 
     def next_data_block(self, blkid: int, *, damaged: DamagedTree | None = None) -> int | None:
-        changes = self.changes
-        if changes is None:
+        layers = self._layers()
+        if not layers:
             return super().next_data_block(blkid, damaged=damaged)
-        waiting = min((b for b in changes.blocks if b >= blkid), default=None)
-        placed = min((b for b in changes.placed if b >= blkid and self._block_exists(b)), default=None)
-        at = blkid
+        held = {b for changes in layers for b in (*changes.blocks, *changes.placed) if b >= blkid}
+        waiting = min((b for b in held if self._block_exists(b)), default=None)
+        at = max(blkid, 0)
         found = None
-        while not self.fresh and 0 <= at <= self.phys.maxblkid:
+        while not self.fresh and at <= self.phys.maxblkid:
             found = self._tree.next_block(at, hole=False, damaged=damaged)
-            end = None if found is None else _end_of(changes.freed, found)
-            if found is None or end is None:
+            if found is None or not any(changes.holds(found) for changes in layers):
                 break
-            at, found = end, None
-        if found is not None and found in changes.placed and not self._block_exists(found):
-            return self.next_data_block(found + 1, damaged=damaged)
-        candidates = [b for b in (waiting, placed, found) if b is not None and b <= self.maxblkid]
+            # What becomes of it the layers say; behind the range that covers it, if any does, the tree counts again.
+            ends = [_end_of(changes.freed, found) for changes in layers]
+            at, found = max(found + 1, *(end for end in ends if end is not None), 0), None
+        candidates = [b for b in (waiting, found) if b is not None and b <= self.maxblkid]
         return min(candidates, default=None)
 
     def next_hole(self, offset: int) -> int:
-        if self.changes is None:
+        if not self._layers():
             return super().next_hole(offset)
         blkid = max(offset, 0) // self.datablksz
         while blkid <= self.maxblkid:
@@ -509,22 +553,32 @@ class MutableDnode(Dnode):
             blkid += 1
         return max(offset, self.size)
 
-    # --- after writing ----------------------------------------------------------------------------------------------
+    # --- a txg ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> Closed:
+        """Set the changes aside, to be written. What was closed before must have been published."""
+        changes = self.changes
+        assert changes is not None and self.closed is None
+        closed = Closed(
+            self, changes, self.fresh, self.gone, self.type, self._bonus, self.bonustype, self.datablksz, self.maxblkid,
+            self.flags, self.checksum, self.compress,
+        )  # fmt: skip
+        # In this order: see ``_layers``.
+        self.closed = closed
+        self.changes = None
+        self.fresh = False
+        return closed
 
     def publish(self, phys: DnodePhys, tree: BlockTree) -> None:
-        """The changes have been written: this is the object now."""
-        # The order is for readers in other threads: with the new tree in place the buffers are not needed.
+        """What was closed has been written: this is on disk now."""
+        # In this order: with the new tree in place the buffers are not needed.
         self._tree = tree
         self.phys = phys
         self.nlevels = phys.nlevels
         self.blkptr = phys.blkptr
         self.spill = phys.spill
         self.used_bytes = phys.used_bytes
-        self.flags = phys.flags
-        self.fresh = False
-        self._bonus = phys.bonus
-        self.changes = None
-        self._last = None
+        self.closed = None
 
     @property
     def tree(self) -> BlockTree:

@@ -3,7 +3,8 @@
 Objects that changed are kept until their txg is written; others come and go with whoever uses them, but there is never
 more than one of a number, so that all see the same changes.
 
-``sync`` writes the changed objects' trees, then the accounting of who owns how much, then the dnode blocks (which are
+``close`` sets aside what changed in a txg, and ``sync`` writes that, while the next txg's changes may come already. It
+writes the changed objects' trees, then the accounting of who owns how much, then the dnode blocks (which are
 data of the metadnode), last the objset block: parents after children, as a pointer needs its block's checksum.
 
 Object numbers: see ``slots.py``; a slot freed in a txg is given out again in a later one at the earliest.
@@ -14,8 +15,9 @@ Source: OpenZFS, dmu_object.c, dmu_objset.c.
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -39,7 +41,7 @@ from ..ondisk.dnode import (
 )
 from ..ondisk.objset import GROUPUSED, METADNODE, PROJECTUSED, USERUSED, ObjsetPhys, ObjsetType
 from .dnode import Dnode
-from .mutable import Block, MutableDnode
+from .mutable import Block, Closed, MutableDnode
 from .objset import Objset, Unreadable
 from .slots import Slots
 from .treewrite import TreeWriter, dnodes_in
@@ -73,7 +75,8 @@ class MutableObjset(Objset):
     Attributes:
         on_born, on_kill: told of blocks that came into being, or are not referred to any more.
         before_dnodes: called in ``sync`` when all objects are written, before their dnodes are.
-        log_header: called in ``sync`` with the txg: gives the header of the intent log that goes with it.
+        log_header: called in ``close`` with the txg: gives the header of the intent log that goes with it.
+        alone: it is changed either between txgs or while one is written (the MOS).
         on_change: called when an outermost transaction that changed it has ended well; whether it changed others, too.
     """
 
@@ -97,17 +100,22 @@ class MutableObjset(Objset):
         self.random_bytes = random_bytes
         self.on_born: Callable[[BpArray], None] = lambda bps: None
         self.on_kill: Killed = self._free_killed
-        self.before_dnodes: Callable[[MutableObjset, list[MutableDnode]], None] = lambda os, changed: None
+        self.before_dnodes: Callable[[MutableObjset, list[Closed]], None] = lambda os, changed: None
         self.log_header: Callable[[int], bytes] = lambda txg: self.phys.zil_header
         self.on_change: Callable[[bool], None] = lambda joint: None
         #: Bytes that may still be written to it (a quota, a reservation of others); None: as the pool allows.
         self.room: Callable[[], int | None] = lambda: None
+        self.alone = False
         self.dirty_bytes = 0
         self.changed: dict[int, MutableDnode] = {}
+        self._closed: dict[int, Closed] | None = None  # what ``sync`` is to write
+        self._closed_bytes = 0
+        self._header: bytes | None = None
+        self._opening = Lock()  # so that an object is not opened twice
         self._live: WeakValueDictionary[int, MutableDnode] = WeakValueDictionary()
         self.large_dnodes = False  # a dnode of several slots was allocated
         self._slots = Slots(self)
-        self._freed_slots: list[tuple[int, int]] = []
+        self._freed_slots: deque[tuple[int, int]] = deque()  # by txgs that are on disk
         super().__init__(zio, bp, keys, name=name)
         if self.order != "<":
             raise UsageError("object sets of big-endian pools cannot be changed", dataset=name or None)
@@ -190,15 +198,16 @@ class MutableObjset(Objset):
 
     def waits(self, more: int, blocks: int = 0) -> None:
         """So many more bytes, and blocks, wait to be written (or fewer, negative)."""
-        self.dirty_bytes += more
-        self.tx.dirty_bytes += more
-        self.tx.dirty_blocks += blocks
+        if not self.tx.final:
+            self.dirty_bytes += more
+            self.tx.waiting.dirty_bytes += more
+            self.tx.waiting.dirty_blocks += blocks
 
     def waits_placed(self, more: int, blocks: int) -> None:
         """So many more bytes, in so many blocks, were written and wait for their parents."""
         self.dirty_bytes += more
-        self.tx.placed_bytes += more
-        self.tx.placed_blocks += blocks
+        self.tx.waiting.placed_bytes += more
+        self.tx.waiting.placed_blocks += blocks
 
     def place(self, dn: MutableDnode, rows: NDArray[np.uint8]) -> BpArray:
         """Write data blocks of an object now; gives their pointers.
@@ -221,22 +230,23 @@ class MutableObjset(Objset):
         if tx.final or tx.freeing:
             return
         room = self.room()
-        if room is not None and self.dirty_bytes + more > room:
+        if room is not None and self.dirty_bytes + self._closed_bytes + more > room:
             raise NoSpaceError(
                 "the dataset may not grow: its quota is used up",
                 "remove something, or raise the quota",
                 dataset=self.name or None,
                 free=max(room, 0),
-                waiting=self.dirty_bytes,
+                waiting=self.dirty_bytes + self._closed_bytes,
             )
 
     # --- objects ----------------------------------------------------------------------------------------------------
 
     def mark(self, dn: MutableDnode) -> None:
         """An object has changed."""
-        self.changed[dn.number] = dn
-        self.tx.dirty[id(self)] = self
+        if dn.number > 0:  # the others are where ``sync`` finds them
+            self.changed[dn.number] = dn
         if not self.tx.final:
+            self.tx.dirty[id(self)] = self
             self.tx.touched[id(self)] = self
 
     def touch(self) -> None:
@@ -256,11 +266,21 @@ class MutableObjset(Objset):
             return found
         live = self.changed.get(number) or self._live.get(number)
         if live is None:
-            live = self._mutable(number, self._stored(number))
-            self._live[number] = live
+            with self._opening:
+                live = self._live.get(number)
+                if live is None:
+                    live = self._live[number] = self._mutable(number, self._stored(number))
         if live.gone:
             raise NotFoundError("no such object", dataset=self.name or None, object=number)
         return live
+
+    def waits_for(self, number: int) -> MutableDnode | None:
+        """An object that is not on disk as it is now; None: it is."""
+        found = self.changed.get(number)
+        if found is None and self._closed:
+            closed = self._closed.get(number)
+            found = None if closed is None else closed.dn
+        return found
 
     def _stored(self, number: int) -> DnodePhys:
         """A dnode as it is on disk."""
@@ -268,28 +288,28 @@ class MutableObjset(Objset):
         return found.phys
 
     def _block(self, blkid: int) -> DnodeBlock | None:
-        held = self.meta.waiting(blkid) if self.meta.changes is not None else None
+        held = self.meta.waiting(blkid)
         return super()._block(blkid) if held is None else DnodeBlock(held.tobytes(), "<")
 
     def objects(self, start: int = 1, *, damaged: Unreadable | None = None) -> Iterator[Dnode]:
         """All objects, rising, with what is waiting to be written; see ``Objset.objects``."""
-        pending = sorted(n for n in self.changed if n >= start)
+        waiting = {number: one.dn for number, one in (self._closed or {}).items()} | self.changed
+        pending = sorted(number for number in waiting if number >= start)
         at = 0
         for dn in super().objects(start, damaged=damaged):
             while at < len(pending) and pending[at] < dn.number:
-                fresh = self.changed.get(pending[at])
+                fresh = waiting[pending[at]]
                 at += 1
-                if fresh is not None and not fresh.gone:
+                if not fresh.gone:
                     yield fresh
             if at < len(pending) and pending[at] == dn.number:
                 at += 1
-            live = self.changed.get(dn.number)
+            live = waiting.get(dn.number)
             if live is None or not live.gone:
                 yield dn if live is None else live
         for number in pending[at:]:
-            fresh = self.changed.get(number)
-            if fresh is not None and not fresh.gone:
-                yield fresh
+            if not waiting[number].gone:
+                yield waiting[number]
 
     def allocate(
         self,
@@ -317,6 +337,7 @@ class MutableObjset(Objset):
             LimitError: sizes that do not exist, or no numbers left. UsageError: the number is taken.
         """
         slots = _slots_of(dnode_size, block_size)
+        self._take_freed()
         if number is None:
             number = self._slots.find(slots)
         elif not self._slots.claim(number, slots):
@@ -356,6 +377,7 @@ class MutableObjset(Objset):
         weight = 0 if content is None else block_size
         if weight:
             self.admit(weight)
+        self._take_freed()
         number = self._slots.find(slots)
         self.large_dnodes |= slots > 1
         nblkptr = pointers_for(bonus_type, len(bonus), slots)
@@ -378,6 +400,11 @@ class MutableObjset(Objset):
         self.waits(weight, 1 if weight else 0)
         dn.fill_new(bonus, content)
         return dn
+
+    def _take_freed(self) -> None:
+        """Slots that were freed on disk can be given out."""
+        while self._freed_slots:
+            self._slots.release(*self._freed_slots.popleft())
 
     def create_special(self, number: int, kind: int) -> MutableDnode:
         """One of the accounting objects, which the objset block holds itself."""
@@ -405,8 +432,21 @@ class MutableObjset(Objset):
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Set aside what changed in the open txg, for ``sync``. The lock is held, or nobody else changes anything."""
+        self._header = self.log_header(self.tx.txg)
+        self._closed_bytes, self.dirty_bytes = self.dirty_bytes, 0
+        changed, self._closed = self.changed, {}
+        for number, dn in changed.items():
+            if not (dn.fresh and dn.gone):
+                self._live[number] = dn
+                self._closed[number] = dn.close()
+            else:
+                self._freed_slots.append((number, dn.extra_slots + 1))
+        self.changed = {}
+
     def sync(self, *, rewrite: bool = False) -> BpArray:
-        """Write everything that changed; gives the pointer to the new objset block.
+        """Write what was closed, or if nothing was, all that changed; gives the pointer to the new objset block.
 
         Args:
             rewrite: blocks written earlier in this txg may be overwritten in place.
@@ -415,49 +455,41 @@ class MutableObjset(Objset):
             NoSpaceError, DeviceError: the txg cannot be written.
         """
         txg = self.tx.txg
+        if self._closed is None:
+            self.close()
+        assert self._closed is not None
         trees = TreeWriter(self, self.writer, txg, rewrite=rewrite, hole_birth=self.settings.hole_birth)
         self.birth = max(self.birth, txg)
-        objects = [dn for number, dn in self.changed.items() if number > 0]
-        objects = [dn for dn in objects if not (dn.fresh and dn.gone)]
+        objects = list(self._closed.values())
         self.before_trees(objects)
         trees.write(objects)
         self.before_dnodes(self, objects)
-        trees.write([dn for dn in self.special.values() if dn.changes is not None])
-        self._put_dnodes()
+        trees.write([dn.close() for dn in self.special.values() if dn.changes is not None])
+        self._put_dnodes(objects)
         if self.meta.changes is not None:
-            trees.write([self.meta], fill=lambda dn, blkid, data: dnodes_in(data))
-        for dn in objects:
-            if not dn.gone:
-                self._live[dn.number] = dn
-        self.changed.clear()
-        self.dirty_bytes = 0
-        self.tx.dirty.pop(id(self), None)
-        for number, slots in self._freed_slots:
-            self._slots.release(number, slots)
-        self._freed_slots.clear()
+            trees.write([self.meta.close()], fill=lambda one, blkid, data: dnodes_in(data))
+        self._cache = {}
+        for one in objects:
+            if one.gone:
+                self._live.pop(one.dn.number, None)
+                self._freed_slots.append((one.dn.number, one.dn.extra_slots + 1))
+        self._closed_bytes, self._closed = 0, None
         return self._put_objset(txg, rewrite)
 
-    def before_trees(self, objects: list[MutableDnode]) -> None:
+    def before_trees(self, objects: list[Closed]) -> None:
         """Called in ``sync`` with the objects that changed, before anything is written."""
 
-    def _put_dnodes(self) -> None:
+    def _put_dnodes(self, objects: list[Closed]) -> None:
         """Changed dnodes into their dnode blocks."""
-        self._cache.clear()
-        blocks: dict[int, list[MutableDnode]] = defaultdict(list)
-        for number, dn in self.changed.items():
-            if number <= 0:
-                continue
-            if dn.gone:
-                self._live.pop(number, None)
-                self._freed_slots.append((number, dn.extra_slots + 1))
-                if dn.fresh:
-                    continue
-            blocks[number // SLOTS_PER_BLOCK].append(dn)
+        blocks: dict[int, list[Closed]] = defaultdict(list)
+        for one in objects:
+            blocks[one.dn.number // SLOTS_PER_BLOCK].append(one)
         for blkid, some in blocks.items():
             block = self.meta.dirty_block(blkid).data.cast("B")
-            for dn in some:
+            for one in some:
+                dn = one.dn
                 at = dn.number % SLOTS_PER_BLOCK * SLOT_SIZE
-                image = bytes((dn.extra_slots + 1) * SLOT_SIZE) if dn.gone else ondisk_dnode.encode(dn.phys)
+                image = bytes((dn.extra_slots + 1) * SLOT_SIZE) if one.gone else ondisk_dnode.encode(dn.phys)
                 block[at : at + len(image)] = image
 
     def _put_objset(self, txg: int, rewrite: bool) -> BpArray:
@@ -468,7 +500,8 @@ class MutableObjset(Objset):
         for name in ("userused", "groupused", "projectused"):
             setattr(self, name, self.special.get({"userused": USERUSED, "groupused": GROUPUSED}.get(name, PROJECTUSED)))
         self.phys.size = max(self.phys.size, self.settings.objset_size)
-        self.phys.zil_header = self.log_header(txg)
+        assert self._header is not None
+        self.phys.zil_header = self._header
         data = np.frombuffer(ondisk_objset.encode(self.phys), dtype=np.uint8)
         fill = int(self.meta.phys.blkptr["fill"].sum())
         old = np.zeros(1, dtype=BLKPTR)

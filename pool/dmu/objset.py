@@ -137,7 +137,8 @@ class Objset:
 
     def _block(self, blkid: int) -> DnodeBlock | None:
         """One dnode block; None if it is a hole."""
-        found = self._cache.get(blkid)
+        cache = self._cache  # an object set that is written begins a new one with each txg
+        found = cache.get(blkid)
         if found is None:
             bp = self.meta.bps(blkid, 1)[0]
             if blkptr.is_hole(bp):
@@ -145,9 +146,9 @@ class Objset:
             data = self.zio.read_one(bp, self.keys, raw=self.raw, what=f"dnode block {blkid}")
             found = DnodeBlock(data, "<" if bool(blkptr.is_little(bp)) else ">")
             with self._lock:
-                self._cache[blkid] = found
-                while len(self._cache) > CACHE_BLOCKS:
-                    del self._cache[next(iter(self._cache))]
+                cache[blkid] = found
+                while len(cache) > CACHE_BLOCKS:
+                    del cache[next(iter(cache))]
         return found
 
     # --- all objects ----------------------------------------------------------------------------------------------

@@ -18,25 +18,23 @@ from .blocktree import BlockTree
 
 if TYPE_CHECKING:
     from ..zio.writer import ZioWriter
-    from .mutable import MutableDnode
+    from .mutable import Closed
     from .treewrite import TreeOwner
 
 
-def is_small(dn: MutableDnode) -> bool:
+def is_small(closed: Closed) -> bool:
     """A new object of at most one block, and with nothing beside it."""
-    changes = dn.changes
     return (
-        dn.fresh
-        and not dn.gone
-        and not dn.maxblkid
-        and dn.phys.nlevels == 1
-        and changes is not None
-        and not changes.placed
-        and not changes.spill_changed
+        closed.fresh
+        and not closed.gone
+        and not closed.maxblkid
+        and closed.dn.phys.nlevels == 1
+        and not closed.changes.placed
+        and not closed.changes.spill_changed
     )
 
 
-def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[MutableDnode]) -> None:
+def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[Closed]) -> None:
     """Write objects that ``is_small`` and publish their dnodes.
 
     Args:
@@ -45,17 +43,19 @@ def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[
     Raises:
         NoSpaceError, DeviceError: the txg cannot be written.
     """
-    groups: dict[tuple[int, ...], list[MutableDnode]] = defaultdict(list)
-    for dn in dnodes:
-        assert dn.changes is not None
-        key = (dn.datablksz, dn.type, dn.checksum, dn.compress, dn.nblkptr, len(dn.changes.blocks))
-        groups[key].append(dn)
+    groups: dict[tuple[int, ...], list[Closed]] = defaultdict(list)
+    for closed in dnodes:
+        key = (
+            closed.datablksz, closed.type, closed.checksum, closed.compress, closed.dn.nblkptr,
+            len(closed.changes.blocks),
+        )  # fmt: skip
+        groups[key].append(closed)
     for (size, kind, checksum, compress, nblkptr, blocks), group in groups.items():
         pointers = np.zeros((len(group), nblkptr), dtype=BLKPTR)
         used = [0] * len(group)
         if blocks:
             policy = owner.policy(kind, 0, checksum=checksum, compress=compress, size=size)
-            data: list[Any] = [dn.changes.blocks[0] for dn in group if dn.changes is not None]
+            data: list[Any] = [closed.changes.blocks[0] for closed in group]
             new = writer.write(data, policy, txg, lsize=size, fill=1)
             holes = blkptr.is_hole(new)
             if holes.any():
@@ -63,18 +63,19 @@ def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[
             owner.born(new[~holes])
             used = owner.dsize(new).tolist()
             pointers[:, 0] = new
-        for dn, row, charged in zip(group, pointers, used):
+        for closed, row, charged in zip(group, pointers, used):
+            dn = closed.dn
             phys = DnodePhys(
                 type=kind,
-                bonustype=dn.bonustype,
+                bonustype=closed.bonustype,
                 indblkshift=dn.indblkshift,
                 checksum=checksum,
                 compress=compress,
-                flags=dn.flags | FLAG_USED_BYTES,
+                flags=closed.flags | FLAG_USED_BYTES,
                 datablksz=size,
                 extra_slots=dn.extra_slots,
                 used=charged,
-                bonus=dn.bonus,
+                bonus=closed.bonus,
                 blkptr=row,
             )
             dn.publish(phys, BlockTree(dn.objset, dn.number, phys))

@@ -34,7 +34,7 @@ from .treesmall import is_small, write_small
 
 if TYPE_CHECKING:
     from ..zio.writer import WritePolicy, ZioWriter
-    from .mutable import MutableDnode
+    from .mutable import Closed
 
 I64 = NDArray[np.int64]
 #: Blocks of a freed range that are looked up at a time.
@@ -69,7 +69,7 @@ class _Level:
 class _Work:
     """One object being written."""
 
-    dn: MutableDnode
+    dn: Closed
     old_levels: int  # 0: nothing on disk
     levels: int
     changed: _Level | None = None
@@ -78,7 +78,7 @@ class _Work:
 
     @property
     def old(self) -> BlockTree:
-        return self.dn.tree
+        return self.dn.dn.tree
 
     def pointers(self, level: int, first: int, count: int) -> BpArray:
         """Old pointers of any level; zeros where there were none."""
@@ -126,12 +126,12 @@ class TreeWriter:
         self.hole_birth = hole_birth
 
     def write(
-        self, dnodes: Sequence[MutableDnode], fill: Callable[[MutableDnode, int, Any], int] | None = None
+        self, dnodes: Sequence[Closed], fill: Callable[[Closed, int, Any], int] | None = None
     ) -> None:
         """Write all changes of these objects and publish their new dnodes.
 
         Args:
-            dnodes: objects with changes; freed ones (``gone``) lose all blocks.
+            dnodes: objects, closed; freed ones (``gone``) lose all blocks.
             fill: gives the fill of a data block (object, block id, content); without it 1.
 
         Raises:
@@ -155,16 +155,16 @@ class TreeWriter:
 
     # --- level 0 --------------------------------------------------------------------------------------------------
 
-    def _begin(self, dn: MutableDnode) -> _Work:
-        old_levels = 0 if dn.fresh else dn.phys.nlevels
-        levels = max(dn.phys.nlevels, levels_for(dn.maxblkid, dn.nblkptr, dn.indblkshift - BLKPTR_SHIFT))
-        return _Work(dn, old_levels, levels, used=0 if dn.fresh else dn.phys.used_bytes)
+    def _begin(self, closed: Closed) -> _Work:
+        dn = closed.dn
+        old_levels = 0 if closed.fresh else dn.phys.nlevels
+        levels = max(dn.phys.nlevels, levels_for(closed.maxblkid, dn.nblkptr, dn.indblkshift - BLKPTR_SHIFT))
+        return _Work(closed, old_levels, levels, used=0 if closed.fresh else dn.phys.used_bytes)
 
-    def _data(self, works: list[_Work], fill: Callable[[MutableDnode, int, Any], int] | None) -> None:
+    def _data(self, works: list[_Work], fill: Callable[[Closed, int, Any], int] | None) -> None:
         batches: dict[tuple[int, WritePolicy], _Batch] = defaultdict(_Batch)
         for work in works:
             dn, changes = work.dn, work.dn.changes
-            assert changes is not None
             written = {} if dn.gone else changes.blocks
             placed = {} if dn.gone else changes.placed
             holes = self._freed(work, [*written, *placed])
@@ -206,14 +206,13 @@ class TreeWriter:
 
     def _freed(self, work: _Work, written: Collection[int]) -> I64:
         """Blocks that become holes and were none."""
-        dn, changes = work.dn, work.dn.changes
-        assert changes is not None
         if not work.old_levels:
             return np.zeros(0, dtype=np.int64)
-        ranges = [(0, dn.phys.maxblkid + 1)] if dn.gone else changes.freed
+        last = work.dn.dn.phys.maxblkid
+        ranges = [(0, last + 1)] if work.dn.gone else work.dn.changes.freed
         found = []
         for first, end in ranges:
-            end = min(end, dn.phys.maxblkid + 1)
+            end = min(end, last + 1)
             while first < end:
                 start = work.old.next_block(first, hole=False)
                 if start is None or start >= end:
@@ -264,20 +263,21 @@ class TreeWriter:
             grown = work.old_levels and level >= work.old_levels
             if below is None and not (grown and level < work.levels):
                 continue
-            epbs = dn.indblkshift - BLKPTR_SHIFT
+            shift = dn.dn.indblkshift
+            epbs = shift - BLKPTR_SHIFT
             ids = np.zeros(0, dtype=np.int64) if below is None else np.unique(below.ids >> epbs)
             if grown and (not len(ids) or ids[0] != 0):
                 ids = np.concatenate(([0], ids)).astype(np.int64)  # the old top moves under the first new block
             new = work.changed = _Level(ids, np.zeros(len(ids), dtype=BLKPTR))
             old = self._old_of(work, level, ids)
             policy = self.owner.policy(dn.type, level)
-            batch = batches[1 << dn.indblkshift, policy]
+            batch = batches[1 << shift, policy]
             for index, number in enumerate(ids.tolist()):
                 content = self._children(work, level, number, below, epbs)
                 work.tree[level, number] = content
                 holes = blkptr.is_hole(content)
                 if holes.all():
-                    self._vanish(work, new, index, old[index : index + 1], 1 << dn.indblkshift, level)
+                    self._vanish(work, new, index, old[index : index + 1], 1 << shift, level)
                     continue
                 batch.data.append(content.view(np.uint8))
                 batch.fill.append(int(fills(content[~holes]).sum()))
@@ -308,11 +308,10 @@ class TreeWriter:
 
     def _spills(self, works: list[_Work]) -> None:
         for work in works:
-            dn, changes = work.dn, work.dn.changes
-            assert changes is not None
+            dn, changes, before = work.dn, work.dn.changes, work.dn.dn.phys.spill
             if not (changes.spill_changed or dn.gone):
                 continue
-            old = np.zeros(1, dtype=BLKPTR) if dn.phys.spill is None else np.atleast_1d(dn.phys.spill).copy()
+            old = np.zeros(1, dtype=BLKPTR) if before is None else np.atleast_1d(before).copy()
             if dn.gone or changes.spill is None:
                 self._dead(work, old[~blkptr.is_hole(old)], None)
                 continue
@@ -371,10 +370,9 @@ class TreeWriter:
 
     def _finish(self, work: _Work) -> None:
         """Put the new dnode together and publish it."""
-        dn, changes = work.dn, work.dn.changes
-        assert changes is not None
-        if dn.gone:
-            dn.changes = None
+        closed, dn = work.dn, work.dn.dn
+        if closed.gone:
+            dn.closed = None
             return
         top = work.levels - 1
         if work.old_levels and work.levels > work.old_levels:
@@ -384,21 +382,22 @@ class TreeWriter:
         if work.changed is not None:
             pointers[work.changed.ids] = work.changed.bps
         spill = dn.phys.spill
-        if changes.spill_changed:
-            spill = work.tree[-1, 0][0] if changes.spill is not None else None
+        if closed.changes.spill_changed:
+            spill = work.tree[-1, 0][0] if closed.changes.spill is not None else None
+        flags = closed.flags & ~FLAG_SPILL_BLKPTR | FLAG_USED_BYTES
         phys = DnodePhys(
-            type=dn.type,
-            bonustype=dn.bonustype,
+            type=closed.type,
+            bonustype=closed.bonustype,
             indblkshift=dn.indblkshift,
             nlevels=top + 1,
-            checksum=dn.checksum,
-            compress=dn.compress,
-            flags=dn.flags & ~FLAG_SPILL_BLKPTR | (FLAG_SPILL_BLKPTR if spill is not None else 0) | FLAG_USED_BYTES,
-            datablksz=dn.datablksz,
+            checksum=closed.checksum,
+            compress=closed.compress,
+            flags=flags | (FLAG_SPILL_BLKPTR if spill is not None else 0),
+            datablksz=closed.datablksz,
             extra_slots=dn.extra_slots,
-            maxblkid=dn.maxblkid,
+            maxblkid=closed.maxblkid,
             used=work.used,
-            bonus=dn.bonus,
+            bonus=closed.bonus,
             blkptr=pointers,
             spill=spill,
         )

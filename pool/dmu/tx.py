@@ -7,6 +7,11 @@ nest: an inner one that fails takes back its own changes only, and one that succ
 Nobody but the thread that holds the lock changes anything, and no txg is closed while a transaction is open: so a
 transaction is in one txg, and on disk wholly there or not at all.
 
+While a closed txg is written, the next one is open. The thread that writes it does not hold the lock, and what it
+changes (the MOS, dnode blocks, tables of owners) belongs to its txg: ``txg``, ``final`` and ``transaction`` answer each
+thread for itself. What both could change, the MOS above all, others change only in an ``exclusive`` transaction: no
+txg is being written then, and none begins. That thread never asks for the lock, so one that has it may wait for it.
+
 Invariants: ``frames`` is empty exactly when no transaction is open; only the lock's holder touches it.
 """
 
@@ -14,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from threading import RLock, get_ident
+from dataclasses import dataclass
+from threading import Condition, RLock, get_ident
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -29,34 +35,49 @@ Undo = Callable[[], None]
 class _Frame:
     """One open transaction: how to undo it, and what it has touched."""
 
-    __slots__ = ("final", "touched", "undo")
+    __slots__ = ("touched", "undo")
 
-    def __init__(self, *, final: bool) -> None:
+    def __init__(self) -> None:
         self.undo: list[Undo] = []
         self.touched: set[Hashable] = set()
-        self.final = final  # nothing is noted: changes of a txg that is being written
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What the changes of a txg amount to.
+
+    ``dirty_bytes``, ``dirty_blocks``: of data waiting to be written; ``placed_bytes``, ``placed_blocks``: of data
+    written at once that waits for its parents.
+    """
+
+    dirty_bytes: int = 0
+    dirty_blocks: int = 0
+    placed_bytes: int = 0
+    placed_blocks: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of all data."""
+        return self.dirty_bytes + self.placed_bytes
 
 
 class TxManager:
     """Transactions of one pool.
 
     Attributes:
-        txg: the open txg, which all changes belong to.
+        open_txg: the txg that takes changes.
         lock: held by whoever changes the pool.
         dirty: object sets changed in the open txg.
-        dirty_bytes, dirty_blocks: of data waiting to be written; placed_bytes, placed_blocks: of data written at once
-            that waits for its parents.
+        waiting: what that amounts to; closed: the same of the txg that is being written.
         discarded: pointers to blocks that were written in the open txg and are not needed any more.
     """
 
     def __init__(self, txg: int) -> None:
-        self.txg = txg
+        self.open_txg = txg
         self.lock = RLock()
         self.dirty: dict[int, MutableObjset] = {}
-        self.dirty_bytes = 0
-        self.dirty_blocks = 0
-        self.placed_bytes = 0
-        self.placed_blocks = 0
+        self.waiting = Waiting()
+        self.closed = Waiting()
         self.discarded: list[BpArray] = []
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
@@ -65,12 +86,25 @@ class TxManager:
         self.touched: dict[int, MutableObjset] = {}
         self._frames: list[_Frame] = []
         self._holder = 0  # the thread that opened the outermost one
+        self._writer = 0  # the thread that writes a txg ...
+        self._written = 0  # ... and which
+        self._turn = Condition()  # of these two
         self.broken = ""  # why nothing may be changed any more
 
     @property
+    def txg(self) -> int:
+        """The txg that changes of the thread that asks belong to."""
+        return self._written if self.final else self.open_txg
+
+    @property
+    def final(self) -> bool:
+        """The thread that asks is writing a txg."""
+        return bool(self._writer) and self._writer == get_ident()
+
+    @property
     def active(self) -> bool:
-        """The thread that asks has a transaction open."""
-        return self._holder == get_ident() and bool(self._frames)
+        """The thread that asks has a transaction open, or is writing a txg."""
+        return (self._holder == get_ident() and bool(self._frames)) or self.final
 
     @contextmanager
     def transaction(self) -> Iterator[TxManager]:
@@ -79,6 +113,9 @@ class TxManager:
         Raises:
             UsageError: the pool is suspended, because a txg could not be written.
         """
+        if self.final:
+            yield self
+            return
         with self.lock:
             self.check()
             if not self._frames:
@@ -86,7 +123,7 @@ class TxManager:
                     self.before()
                 self.touched = {}
                 self._holder = get_ident()
-            frame = _Frame(final=bool(self._frames) and self._frames[-1].final)
+            frame = _Frame()
             self._frames.append(frame)
             try:
                 yield self
@@ -109,33 +146,61 @@ class TxManager:
             raise UsageError(f"the pool is suspended: {self.broken}", "close it and import it again")
 
     @contextmanager
-    def giving_back(self) -> Iterator[TxManager]:
+    def exclusive(self) -> Iterator[TxManager]:
+        """A transaction while no txg is being written: for changes of what both could change, the MOS above all.
+
+        Raises: as ``transaction``.
+        """
+        with self.lock:
+            self.wait()
+            with self.transaction():
+                yield self
+
+    @contextmanager
+    def giving_back(self, *, exclusive: bool = False) -> Iterator[TxManager]:
         """A transaction that gives space back in the end, and so may go on where others find the pool full."""
         with self.lock:
             self.freeing += 1
             try:
-                with self.transaction():
+                with self.exclusive() if exclusive else self.transaction():
                     yield self
             finally:
                 self.freeing -= 1
 
-    @contextmanager
-    def syncing(self) -> Iterator[None]:
-        """Changes that belong to writing a txg: they are not undone, since a failure there suspends the pool."""
-        with self.lock:
-            if self._frames:
-                raise UsageError("a txg cannot be written inside a transaction")
-            self._holder = get_ident()
-            self._frames.append(_Frame(final=True))
-            try:
-                yield
-            finally:
-                self._frames.pop()
+    # --- txgs -------------------------------------------------------------------------------------------------------
 
     @property
-    def final(self) -> bool:
-        """A txg is being written."""
-        return bool(self._frames) and self._frames[-1].final
+    def writing(self) -> bool:
+        """A txg is being written, by whatever thread."""
+        return bool(self._writer)
+
+    def wait(self) -> None:
+        """Wait until no txg is being written; with the lock held none begins after that."""
+        if self._writer and not self.final:
+            with self._turn:
+                self._turn.wait_for(lambda: not self._writer)
+
+    def close(self) -> int:
+        """Close the open txg, for the thread that asks to write it, and open the next; gives its number.
+
+        The lock must be held, no transaction open, and no txg be written. ``written`` follows in any case.
+        """
+        if self._frames or self._writer:
+            raise UsageError("a txg cannot be closed inside a transaction, or while one is written")
+        self._written, self._writer = self.open_txg, get_ident()
+        self.closed, self.waiting = self.waiting, Waiting()
+        self.dirty.clear()
+        self.open_txg += 1
+        return self._written
+
+    def written(self) -> None:
+        """The txg is on disk, or the pool is suspended."""
+        with self._turn:
+            self.closed = Waiting()
+            self._writer = 0
+            self._turn.notify_all()
+
+    # --- changes ----------------------------------------------------------------------------------------------------
 
     def note(self, undo: Undo) -> None:
         """Remember how a change is undone.
@@ -143,21 +208,23 @@ class TxManager:
         Raises:
             UsageError: outside of any transaction.
         """
-        frame = self._frame
-        if not frame.final:
-            frame.undo.append(undo)
+        if not self.final:
+            self._frame.undo.append(undo)
 
     def first(self, key: Hashable) -> bool:
         """Whether the innermost transaction touches something for the first time, and so must note its old state."""
+        if self.final:
+            return False
         frame = self._frame
-        if frame.final or key in frame.touched:
+        if key in frame.touched:
             return False
         frame.touched.add(key)
         return True
 
     def forget(self, key: Hashable) -> None:
         """The next touch counts as the first again."""
-        self._frame.touched.discard(key)
+        if not self.final:
+            self._frame.touched.discard(key)
 
     @property
     def _frame(self) -> _Frame:

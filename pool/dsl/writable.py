@@ -56,6 +56,7 @@ class WritableDataset:
         self.prev_snap_txg = charge.read_dataset(mos, number).prev_snap_txg
         self._features = features
         self._active = active_on(mos, number)
+        self._asked: dict[str, bool] = {}  # in the open txg
         self._needed: set[str] = set()
         self._not_needed: set[str] = set()
         self._gained = Sizes()
@@ -79,14 +80,21 @@ class WritableDataset:
             self._dead.append(bps[~mine].copy())
 
     def uses(self, feature: str, yes: bool = True) -> None:
-        """From this txg on it uses a feature, or no longer does (short name)."""
-        self._needed.discard(feature)
-        self._not_needed.discard(feature)
-        if yes != (feature in self._active):
-            (self._needed if yes else self._not_needed).add(feature)
+        """From the open txg on it uses a feature, or no longer does (short name)."""
+        self._asked[feature] = yes
+
+    def close(self) -> None:
+        """Set aside what changed in the open txg, for ``sync``."""
+        self.objset.close()
+        asked, self._asked = self._asked, {}
+        for feature, yes in asked.items():
+            self._needed.discard(feature)
+            self._not_needed.discard(feature)
+            if yes != (feature in self._active):
+                (self._needed if yes else self._not_needed).add(feature)
 
     def sync(self) -> None:
-        """Write the object set's changes, and charge for them in the MOS."""
+        """Write the object set's changes that were closed, and charge for them in the MOS."""
         bp = self.objset.sync()
         phys = charge.read_dataset(self.mos, self.number)
         if self.origin_txg > 1:

@@ -54,12 +54,18 @@ def open_dataset(engine: Engine, dataset: DslDataset) -> WritableDataset:
         UsageError: it is a snapshot.
     """
     found = engine.datasets.get(dataset.obj)
-    if found is None:
-        if dataset.is_snapshot:
-            raise UsageError(f"{dataset.name} is a snapshot and never changes")
-        if dataset.inconsistent:
-            raise UnsupportedError(f"{dataset.name} is being received or destroyed, and cannot be changed")
-        check_writable(dataset)
+    if found is not None:
+        return found
+    if dataset.is_snapshot:
+        raise UsageError(f"{dataset.name} is a snapshot and never changes")
+    if dataset.inconsistent:
+        raise UnsupportedError(f"{dataset.name} is being received or destroyed, and cannot be changed")
+    check_writable(dataset)
+    with engine.tx.lock:
+        engine.tx.wait()  # what is read of the MOS is as one txg left it
+        found = engine.datasets.get(dataset.obj)
+        if found is not None:
+            return found
         settings = settings_of(dataset, engine.settings)
         objset = MutableObjset(
             engine.zio,
@@ -217,28 +223,34 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         raise UnsupportedError(
             "clones of a snapshot that is to be destroyed with them are not destroyed yet", dataset=dataset.name
         )
-    mos, tx = engine.mos, engine.tx
-    # What was written in this txg is written for good before it is freed: a walk sees only what is on disk.
-    engine.sync()
-    with tx.giving_back():
-        phys = charge.read_dataset(mos, dataset.obj)
-        for visit in walk(engine.zio, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR), objset_id=dataset.obj):
-            bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]
-            engine.writer.free(bps, tx.txg)
-        _free_log(engine, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR))
-        engine.datasets.pop(dataset.obj, None)
-        kept = charge.read_dir(mos, directory.obj).used_breakdown[USED_REFRSRV]
-        if kept:  # what the head has reserved for itself and not used
-            charge.did_use(mos, directory.obj, USED_REFRSRV, Sizes(-kept))
-        figures = charge.read_dir(mos, directory.obj)
-        gone = Sizes(-figures.used_bytes, -figures.compressed_bytes, -figures.uncompressed_bytes)
-        charge.did_use(mos, directory.obj, USED_HEAD, gone)
-        if figures.reserved:
-            charge.did_use(mos, figures.parent_obj, USED_CHILD_RSRV, Sizes(-figures.reserved))
-        drop_livelist(mos, directory.obj, engine.features)
-        _forget(engine, dataset)
-        deactivate_all(mos, dataset.obj, engine.features)
-        _free_objects(engine, dataset)
+    tx = engine.tx
+    with tx.lock:
+        # What was written in this txg is written for good before it is freed: a walk sees only what is on disk.
+        engine.sync()
+        with tx.giving_back(exclusive=True):
+            _destroy(engine, dataset)
+
+
+def _destroy(engine: Engine, dataset: DslDataset) -> None:
+    mos, tx, directory = engine.mos, engine.tx, dataset.dir
+    phys = charge.read_dataset(mos, dataset.obj)
+    for visit in walk(engine.zio, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR), objset_id=dataset.obj):
+        bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]
+        engine.writer.free(bps, tx.txg)
+    _free_log(engine, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR))
+    engine.datasets.pop(dataset.obj, None)
+    kept = charge.read_dir(mos, directory.obj).used_breakdown[USED_REFRSRV]
+    if kept:  # what the head has reserved for itself and not used
+        charge.did_use(mos, directory.obj, USED_REFRSRV, Sizes(-kept))
+    figures = charge.read_dir(mos, directory.obj)
+    gone = Sizes(-figures.used_bytes, -figures.compressed_bytes, -figures.uncompressed_bytes)
+    charge.did_use(mos, directory.obj, USED_HEAD, gone)
+    if figures.reserved:
+        charge.did_use(mos, figures.parent_obj, USED_CHILD_RSRV, Sizes(-figures.reserved))
+    drop_livelist(mos, directory.obj, engine.features)
+    _forget(engine, dataset)
+    deactivate_all(mos, dataset.obj, engine.features)
+    _free_objects(engine, dataset)
 
 
 def _free_log(engine: Engine, bp: blkptr.BpArray) -> None:

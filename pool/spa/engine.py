@@ -14,6 +14,9 @@ One txg, in this order:
 6. if the configuration changed: labels L1 and L3, flush;
 7. only now is what the txg freed on its way to be allocated again, two txgs later.
 
+All of it happens to a txg that is closed (``_close``): what waited in it is set aside, and the next one takes changes
+while it is written, by whatever thread asked for that. Two txgs are never written at once.
+
 A crash before 5 leaves the txg before as it was, since nothing it refers to was overwritten; a label of 4 that is
 newer than the uberblock is not used. A crash after 5 leaves the new txg; the old labels of 6 still describe its
 devices, since a device that left or came is named by the other half. If any step fails the pool is suspended: the txg
@@ -89,6 +92,7 @@ class Engine:
         features: reference counts of feature flags.
         datasets: head datasets that were opened for writing, by object number.
         synced_txg: the last txg that is on disk; uberblock: its root.
+        on_synced: called when it is, before anything else is changed that belongs to the MOS.
         history: of the last txgs.
     """
 
@@ -122,6 +126,9 @@ class Engine:
         self.datasets: dict[int, WritableDataset] = {}
         self.synced_txg = tx.txg - 1
         self.history = TxgHistory(env.clock)
+        self.on_synced: Callable[[], None] = lambda: None
+        self._closed: list[WritableDataset] = []  # what is to be written
+        self._discarded: list[BpArray] = []
         self.uberblock: Uberblock | None = None
         self.config_dirty = False
         #: What is left to be done in the first txg of a pool that was imported.
@@ -130,12 +137,13 @@ class Engine:
         self._mos_dir = mos_dir
         self._mos_sizes = Sizes()
         self._settings = mos.settings
-        self._room: int | None = None
-        self._slop = 0
+        self._room: tuple[int, int, int] = (-1, 0, 0)  # after which txg, bytes, slop space
         #: Most of the space that is left waits for txgs to be written, so that it can be allocated again.
         self._starved = False
         tx.admit = self._admit
         tx.before = self._settle
+        allocator.settle = tx.wait
+        mos.alone = True
         mos.on_born = self._mos_born
         mos.on_kill = self._mos_kill
 
@@ -193,22 +201,34 @@ class Engine:
         tx = self.tx
         if tx.final:
             return
-        if self._room is None:
-            cls = AllocClass.NORMAL
-            self._room = self.allocator.free_bytes(cls) - self.allocator.deferred(cls)
-            self._slop = slop_space(self.allocator.space(cls))
-        kept = self._slop >> 1 if tx.freeing else self._slop
-        ratio, least = self._overhead
-        bytes_all, blocks = tx.dirty_bytes + tx.placed_bytes + more, tx.dirty_blocks + tx.placed_blocks + 1
-        need = int(bytes_all * ratio) + blocks * least
-        if need > self._room - kept:
+        short = self._short_of(more)
+        if short is not None and tx.writing:
+            # What is being written counts twice, as waiting and as allocated.
+            tx.wait()
+            short = self._short_of(more)
+        if short is not None:
             raise NoSpaceError(
                 "the pool is full",
                 "remove something, or add devices",
                 pool=self.facts.name,
-                free=max(self._room - kept, 0),
-                waiting=tx.dirty_bytes,
+                free=short,
+                waiting=tx.waiting.dirty_bytes + tx.closed.dirty_bytes,
             )
+
+    def _short_of(self, more: int) -> int | None:
+        """None: there is room for so many more bytes; else the bytes there is room for."""
+        tx, synced = self.tx, self.synced_txg
+        if self._room[0] != synced:
+            cls = AllocClass.NORMAL
+            room = self.allocator.free_bytes(cls) - self.allocator.deferred(cls)
+            self._room = (synced, room, slop_space(self.allocator.space(cls)))
+        _, room, slop = self._room
+        kept = slop >> 1 if tx.freeing else slop
+        ratio, least = self._overhead
+        waiting, closed = tx.waiting, tx.closed
+        blocks = waiting.dirty_blocks + waiting.placed_blocks + closed.dirty_blocks + closed.placed_blocks + 1
+        need = int((waiting.bytes + closed.bytes + more) * ratio) + blocks * least
+        return max(room - kept, 0) if need > room - kept else None
 
     def _is_starved(self) -> bool:
         cls = AllocClass.NORMAL
@@ -253,29 +273,46 @@ class Engine:
             NoSpaceError, DeviceError: the txg cannot be written. The pool is suspended then.
         """
         tx, asked = self.tx, monotonic()
+        tx.wait()
         with tx.lock:
-            closed = monotonic()
+            tx.wait()  # another thread may have begun meanwhile
             tx.check()
             if tx.active:
                 raise UsageError("a txg cannot be written inside a transaction")
             if not self.anything:
                 return self.synced_txg
             try:
-                with tx.syncing():
-                    self._write_tree()
-                    self._flush_tree()
-                self._make_real()
+                self._close(why, asked)
             except BaseException as error:
-                tx.broken = f"txg {tx.txg} could not be written ({error})"
+                tx.broken = f"txg {tx.txg} could not be closed ({error})"
                 raise
-            dirty = tx.dirty_bytes + tx.placed_bytes
-            self.history.close(tx.txg, why, dirty=dirty, asked=asked, closed=closed, io=self.tree.io.total())
-            self.synced_txg = tx.txg
-            self._room = None
+        # Only this thread writes from here on; whoever holds the lock may be waiting for it.
+        txg = tx.txg
+        try:
+            self._write_tree()
+            self._flush_tree()
+            self._make_real()
+            self.synced_txg = txg
             self._starved = self._is_starved()
-            tx.txg += 1
-            tx.dirty_bytes = tx.dirty_blocks = tx.placed_bytes = tx.placed_blocks = 0
-            return self.synced_txg
+            self.history.done(txg, self.tree.io.total())
+            self.on_synced()
+        except BaseException as error:
+            tx.broken = tx.broken or f"txg {txg} could not be written ({error})"
+            raise
+        finally:
+            tx.written()
+        return txg
+
+    def _close(self, why: str, asked: float) -> None:
+        """Set everything aside that waits in the open txg, and open the next. This thread is to write it."""
+        tx = self.tx
+        self._closed = [dataset for dataset in self.datasets.values() if id(dataset.objset) in tx.dirty]
+        for dataset in self._closed:
+            dataset.close()
+        self._discarded, tx.discarded = tx.discarded, []
+        dirty = tx.waiting.bytes
+        txg = tx.close()
+        self.history.closed(txg, why, dirty=dirty, asked=asked)
 
     def export(self, state: int = label.STATE_EXPORTED) -> int:
         """Write everything, and say in the labels that nobody has the pool any more; gives the last txg.
@@ -291,12 +328,11 @@ class Engine:
 
     def _write_tree(self) -> None:
         """Steps 1 and 2."""
-        discarded, self.tx.discarded = self.tx.discarded, []
-        for bps in discarded:
+        for bps in self._discarded:
             self.writer.free(bps[~blkptr.is_hole(bps)], self.tx.txg)
-        for dataset in list(self.datasets.values()):
-            if id(dataset.objset) in self.tx.dirty:
-                dataset.sync()
+        for dataset in self._closed:
+            dataset.sync()
+        self._discarded, self._closed = [], []
         if self.first_txg is not None:
             self.first_txg()
             self.first_txg = None

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alloc import spacemap, spacemapwrite
+from ..alloc.allocator import MapBusyError
 from ..alloc.classes import AllocClass
 from ..alloc.metaslab import Geometry, geometry
 from ..alloc.spacemapwrite import MapFormat, MapPlace, MapWrite
@@ -179,9 +180,12 @@ class SpaceMapStore:
 
         Raises:
             CorruptError: they make no sense.
+            MapBusyError: another thread is writing a txg.
         """
         one = self._vdevs[vdev]
         assert self._mos is not None
+        if isinstance(self._mos, MutableObjset) and self._mos.tx.writing and not self._mos.tx.final:
+            raise MapBusyError
         where: dict[str, Any] = {"vdev": one.top.name, "metaslab": index}
         place = one.place(index)
         parts = []

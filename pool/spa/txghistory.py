@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -24,7 +24,7 @@ class TxgRecord:
 
     Attributes:
         txg: its number. birth: when it was opened, seconds since 1970.
-        state: ``O`` open, ``C`` committed.
+        state: ``O`` open, ``S`` being written, ``C`` committed.
         why: it was closed: asked, time, dirty, space, log, export.
         dirty: bytes of data that were waiting, or had been written ahead, when it was closed.
         reads, read_bytes, writes, write_bytes, flushes: of all devices, from its opening to its end.
@@ -69,37 +69,51 @@ class TxgHistory:
         self._clock = clock
         self._done: deque[TxgRecord] = deque(maxlen=REMEMBERED)
         self._birth, self._opened = clock(), monotonic()
+        self._closed: tuple[TxgRecord, float] | None = None  # what is being written, and since when
         self._io = LeafIo()
 
-    def close(
-        self, txg: int, why: str, *, dirty: int, asked: float, closed: float, io: LeafIo
-    ) -> None:
-        """A txg is on disk, and the next one is open.
+    def closed(self, txg: int, why: str, *, dirty: int, asked: float) -> None:
+        """A txg is closed, and the next one is open.
 
         Args:
-            asked, closed: when somebody wanted it closed, and when it was, as ``time.monotonic`` has it.
-            io: what all devices have done since the pool was opened.
+            asked: when somebody wanted it closed, as ``time.monotonic`` has it.
         """
         now = monotonic()
-        more = io - self._io
         # Another thread may have written the txg that this one asked for first: then it waited before this one opened.
         asked = max(asked, self._opened)
-        self._done.append(
-            TxgRecord(
-                txg, self._birth, "C", why, dirty, *more.values(),
-                open=asked - self._opened, quiesce=closed - asked, sync=now - closed,
-            )
-        )  # fmt: skip
-        self._birth, self._opened, self._io = self._clock(), now, io
+        record = TxgRecord(
+            txg, self._birth, "S", why, dirty, 0, 0, 0, 0, 0, open=asked - self._opened, quiesce=now - asked, sync=0.0
+        )
+        self._closed = (record, now)
+        self._birth, self._opened = self._clock(), now
 
-    def records(self, txg: int, dirty: int, io: LeafIo) -> list[TxgRecord]:
-        """All that are remembered, and the open one last.
+    def done(self, txg: int, io: LeafIo) -> None:
+        """It is on disk.
 
         Args:
-            txg: the open one. dirty: as of a txg that is closed. io: as for ``close``.
+            io: what all devices have done since the pool was opened.
         """
-        open_ = TxgRecord(
-            txg, self._birth, "O", "", dirty, *(io - self._io).values(), open=monotonic() - self._opened, quiesce=0.0,
-            sync=0.0,
+        assert self._closed is not None and self._closed[0].txg == txg
+        self._done.append(self._written(*self._closed, "C", io))
+        self._closed, self._io = None, io
+
+    def _written(self, record: TxgRecord, since: float, state: str, io: LeafIo) -> TxgRecord:
+        reads, read_bytes, writes, write_bytes, flushes = (io - self._io).values()
+        return replace(
+            record, state=state, sync=monotonic() - since, reads=reads, read_bytes=read_bytes, writes=writes,
+            write_bytes=write_bytes, flushes=flushes,
         )  # fmt: skip
-        return [*self._done, open_]
+
+    def records(self, txg: int, dirty: int, io: LeafIo) -> list[TxgRecord]:
+        """All that are remembered, the one that is being written, and the open one last.
+
+        Args:
+            txg: the open one. dirty: as of a txg that is closed. io: as for ``done``.
+        """
+        closed = self._closed
+        found = [*self._done] if closed is None else [*self._done, self._written(*closed, "S", io)]
+        more = (io - self._io).values() if closed is None else (0, 0, 0, 0, 0)
+        opened = TxgRecord(
+            txg, self._birth, "O", "", dirty, *more, open=monotonic() - self._opened, quiesce=0.0, sync=0.0
+        )
+        return [*found, opened]

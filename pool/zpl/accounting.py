@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 
-from ..dmu.mutable import MutableDnode
+from ..dmu.mutable import Closed
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import MutableZap, format_zap
 from ..ondisk import sa
@@ -50,27 +50,27 @@ class Accounting:
     def _enabled(self) -> int:
         return self.objset.flags & (FLAG_USERACCOUNTING | FLAG_USEROBJACCOUNTING | FLAG_PROJECTQUOTA)
 
-    def _remember(self, objects: list[MutableDnode]) -> None:
+    def _remember(self, objects: list[Closed]) -> None:
         """Keep what is on disk of the objects that are about to be written."""
-        self._before = {dn.number: None if dn.fresh else dn.phys for dn in objects}
+        self._before = {one.dn.number: None if one.fresh else one.dn.phys for one in objects}
 
-    def _update(self, objset: MutableObjset, objects: list[MutableDnode]) -> None:
+    def _update(self, objset: MutableObjset, objects: list[Closed]) -> None:
         if not self._enabled & FLAG_USERACCOUNTING:
             return
         count_objects = bool(self._enabled & FLAG_USEROBJACCOUNTING)
         mark = FLAG_USERUSED_ACCOUNTED | (FLAG_USEROBJUSED_ACCOUNTED if count_objects else 0)
         space: defaultdict[Owners, int] = defaultdict(int)
         number: defaultdict[Owners, int] = defaultdict(int)
-        for dn in objects:
+        for one in objects:
+            dn = one.dn
             before = self._before.get(dn.number)
             if before is not None and before.flags & FLAG_USERUSED_ACCOUNTED:
                 owners = owners_of(before)
                 if owners is not None:
                     space[owners] -= SLOT_SIZE + before.used_bytes
                     number[owners] -= bool(before.flags & FLAG_USEROBJUSED_ACCOUNTED)
-            if not dn.gone:
+            if not one.gone:
                 dn.phys.flags |= mark
-                dn.flags |= mark
                 owners = owners_of(dn.phys)
                 if owners is not None:
                     space[owners] += SLOT_SIZE + dn.phys.used_bytes

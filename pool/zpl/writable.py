@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..ondisk import zilencode
 from ..ondisk.dmutypes import ObjectType
-from ..ondisk.dnode import DnodeBlock
+from ..ondisk.dnode import SLOTS_PER_BLOCK, DnodeBlock
 from ..ondisk.zilrecord import TxType
 from ..ondisk.zplconst import DIRENT_TYPE_SHIFT, MAX_NAME, ZPL_VERSION_SA, Case, PFlags
 from . import directory
@@ -148,9 +148,19 @@ class MutableFilesystem(Filesystem):
 
     # --- attributes -------------------------------------------------------------------------------------------------
 
+    def _read_dnodes(self, blocks: dict[int, DnodeBlock | None]) -> None:
+        # A block that is being written may be read too early, and what is in it be on disk before it is looked at.
+        settled: dict[int, DnodeBlock | None] = {}
+        for block in blocks:
+            first = block * SLOTS_PER_BLOCK
+            if not any(self.objset.waits_for(number) for number in range(first, first + SLOTS_PER_BLOCK)):
+                settled[block] = None
+        super()._read_dnodes(settled)
+        blocks.update(settled)
+
     def _one_of_many(self, number: int, block: DnodeBlock | None) -> Znode | PoolError:
         # What has changed is not on disk yet.
-        return super()._one_of_many(number, None if number in self.objset.changed else block)
+        return super()._one_of_many(number, None if self.objset.waits_for(number) is not None else block)
 
     def change(self, znode: Znode, values: Mapping[str, int | bytes | None]) -> Znode:
         """Set attributes of a file (``None`` takes one away); gives the file as it is then.

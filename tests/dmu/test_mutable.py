@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from uberblock.pool.alloc.allocator import Allocator, AllocClass
 from uberblock.pool.device.memory import MemoryDevice
 from uberblock.pool.dmu import mutable
+from uberblock.pool.dmu.dnode import Dnode
+from uberblock.pool.dmu.mutable import MutableDnode
 from uberblock.pool.dmu.mutableobjset import MutableObjset
 from uberblock.pool.dmu.objset import Objset
 from uberblock.pool.dmu.tx import TxManager
@@ -45,11 +49,21 @@ class World:
 
     def sync(self) -> Objset:
         """Write the txg; gives what a reader finds."""
-        with self.tx.syncing():
-            bp = self.objset.sync()
-        self.allocator.take_changes()
-        self.allocator.sync_done(self.tx.txg)
-        self.tx.txg += 1
+        self.close()
+        return self.finish()
+
+    def close(self) -> None:
+        """Close the txg: what changes from now on belongs to the next one."""
+        self.objset.close()
+        self.tx.close()
+
+    def finish(self) -> Objset:
+        """Write the txg that was closed; gives what a reader finds."""
+        txg = self.tx.txg
+        bp = self.objset.sync()
+        self.allocator.take_changes(txg)
+        self.allocator.sync_done(txg)
+        self.tx.written()
         return Objset(self.zio, bp)
 
 
@@ -126,6 +140,82 @@ def test_random_changes(world: World, seed: int, monkeypatch: pytest.MonkeyPatch
         assert on_disk.object_count == len(model)
         for dn in on_disk.objects():
             assert dn.used_bytes == charged(world, dn)
+
+
+def walked(dn: MutableDnode | Dnode) -> set[int]:
+    """Blocks that are no holes, found one after the other."""
+    found: set[int] = set()
+    block = dn.next_data_block(0)
+    while block is not None:
+        found.add(block)
+        assert dn.next_hole(block * dn.datablksz) > block * dn.datablksz
+        block = dn.next_data_block(block + 1)
+    return found
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_changes_while_a_txg_is_written(
+    world: World, seed: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed txg is written as it was closed, whatever the next one changes meanwhile, before or during that."""
+    if seed % 2:
+        monkeypatch.setattr(mutable, "PLACE_BLOCK", 512)
+        monkeypatch.setattr(mutable, "PLACE_BYTES", 1024)
+    rng = random.Random(seed)
+    model: dict[int, tuple[int, bytearray]] = {}
+
+    def work() -> None:
+        for _ in range(6):
+            with world.tx.transaction():
+                for _ in range(4):
+                    change(rng, world, model)
+            check(world.objset, model)
+            for number, (size, content) in model.items():
+                full = {at // size for at in range(0, len(content), size) if any(content[at : at + size])}
+                assert full <= walked(world.objset.dnode(number))
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(work).result()
+        for _ in range(5):
+            closed = copy.deepcopy(model)
+            world.close()
+            changing = other.submit(work)
+            if not at_once:
+                changing.result()
+            on_disk = world.finish()
+            check(on_disk, closed)
+            assert on_disk.object_count == len(closed)
+            for dn in on_disk.objects():
+                assert dn.used_bytes == charged(world, dn)
+            changing.result()
+            check(world.objset, model)
+    check(world.sync(), model)
+
+
+def test_what_is_done_in_a_txg_that_is_written_is_not_undone_with_the_next(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=512)
+        dn.write(0, b"a" * 2048)
+    world.close()
+
+    def later() -> None:
+        with failing(), world.tx.transaction():
+            dn.write(512, b"b" * 600)
+            dn.free_range(0, 1)
+            dn.set_bonus(b"bonus")
+            raise KeyError
+        assert dn.read() == b"a" * 2048 and dn.changes is None and not dn.bonus
+        with world.tx.transaction():
+            world.objset.free(dn.number)
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(later).result()
+    assert world.finish().dnode(dn.number).read() == b"a" * 2048
+    with pytest.raises(NotFoundError):
+        world.objset.dnode(dn.number)
+    with pytest.raises(NotFoundError):
+        world.sync().dnode(dn.number)
 
 
 def charged(world: World, dn: object) -> int:

@@ -97,7 +97,7 @@ def test_an_object_made_with_its_content_is_as_if_written(world: World) -> None:
             FILE, None, block_size=512, bonus_type=ObjectType.SA, bonus=b"", dnode_size=512
         )
     assert dn.block(0)[0] == content.tobytes()
-    assert world.tx.dirty_bytes == 512
+    assert world.tx.waiting.dirty_bytes == 512
     last = world.sync()
     found = last.dnode(dn.number)
     assert (found.block(0)[0], found.bonus) == (content.tobytes(), b"attributes")
@@ -108,7 +108,7 @@ def test_an_object_made_with_its_content_is_as_if_written(world: World) -> None:
 def test_an_object_made_with_its_content_is_taken_back(world: World) -> None:
     made(world, 1)
     world.sync()
-    before = world.tx.dirty_bytes, world.tx.dirty_blocks
+    before = world.tx.waiting.dirty_bytes, world.tx.waiting.dirty_blocks
     content = np.ones(1024, dtype=np.uint8)
     with pytest.raises(ZeroDivisionError), world.tx.transaction():
         dn = world.objset.allocate_filled(
@@ -118,6 +118,6 @@ def test_an_object_made_with_its_content_is_taken_back(world: World) -> None:
             dn.write(0, b"other")
             dn.set_bonus(b"other")
         raise ZeroDivisionError
-    assert (world.tx.dirty_bytes, world.tx.dirty_blocks) == before
+    assert (world.tx.waiting.dirty_bytes, world.tx.waiting.dirty_blocks) == before
     assert dn.number not in world.objset.changed
     assert made(world, 1) == [dn.number]

@@ -17,6 +17,7 @@ from uberblock.pool.lab.checker import examine
 from uberblock.pool.lab.judges import zdb_complaints
 from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
+from uberblock.pool.spa.engine import Engine
 
 SECRET = "tank-zil/secret"  # encrypted: its log waits for the key, and is not replayed here
 
@@ -76,18 +77,18 @@ def test_a_crash_while_logs_are_replayed(
     """Every record has a txg of its own; after some of them the power goes, twice, and the third import ends it."""
     golden = pools("zil")
     golden.copy(tmp_path)
-    real = WritablePool._sync
+    real = Engine.sync
     for _ in range(2):
         left = [after]
 
-        def sync(self: WritablePool, why: str, left: list[int] = left) -> int:
+        def sync(self: Engine, why: str = "asked", left: list[int] = left) -> int:
             if not left[0]:
                 raise PowerCutError
             left[0] -= 1
             return real(self, why)
 
         with monkeypatch.context() as patch:
-            patch.setattr(WritablePool, "_sync", sync)
+            patch.setattr(Engine, "sync", sync)
             with pytest.raises(PowerCutError):
                 opened(tmp_path, dirty_max=0)
     opened(tmp_path).close()
@@ -118,12 +119,12 @@ def test_claimed_logs_that_are_given_up(pools, tmp_path: Path, monkeypatch: pyte
     golden = pools("zil")
     golden.copy(tmp_path)
 
-    def stop(self: WritablePool, why: str) -> int:
+    def stop(self: Engine, why: str = "asked") -> int:
         self.engine.sync()
         raise PowerCutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(WritablePool, "_sync", stop)
+        patch.setattr(Engine, "sync", stop)
         with pytest.raises(PowerCutError):
             opened(tmp_path, dirty_max=0)
     with opened(tmp_path, discard_logs=True) as pool:
