@@ -262,6 +262,10 @@ class WritablePool(Pool):
 
     # --- datasets -------------------------------------------------------------------------------------------------
 
+    def dataset(self, name: str) -> Dataset:
+        with self.engine.tx.names:
+            return super().dataset(name)
+
     def fs(self, name: str = "") -> MutableVfs:
         """The files of a file system, to be changed; of a snapshot, to be read.
 
@@ -279,26 +283,35 @@ class WritablePool(Pool):
     def _vfs(self, dsl: DslDataset) -> MutableVfs:
         from .dsl import props
 
-        filesystem = self._filesystems.get(dsl.obj)
-        if filesystem is None:
-            opened = datasets.open_dataset(self.engine, dsl)
+        opened = datasets.open_dataset(self.engine, dsl)
+        filesystem = self._filesystems.get(dsl.obj) or self._filesystem(opened, dsl)
+        with self.engine.tx.names:
+            self._configure(filesystem, dsl)
+            filesystem.log = self._log(opened, dsl)
+            return MutableVfs(
+                filesystem,
+                posix_acls=props.get(dsl, "acltype").exact == "posix",
+                snapdir=props.get(dsl, "snapdir").exact == "visible",
+                xattr_packed=props.get(dsl, "xattr").exact in ("sa", "on"),
+            )
+
+    def _filesystem(self, opened: WritableDataset, dsl: DslDataset) -> MutableFilesystem:
+        """Open a file system, which nobody has done before, or only just now."""
+        tx = self.engine.tx
+        with tx.lock:
+            found = self._filesystems.get(dsl.obj)
+            if found is not None:
+                return found
             opened.objset.room = partial(self._room, dsl.name)
-            if self.engine.tx.active:
+            if tx.active:
                 # A dataset that is taken back leaves its object number to another.
-                self.engine.tx.note(partial(self._forget, dsl.obj))
-            filesystem = self._filesystems[dsl.obj] = MutableFilesystem(
+                tx.note(partial(self._forget, dsl.obj))
+            found = self._filesystems[dsl.obj] = MutableFilesystem(
                 opened.objset, clock=lambda: int(self.env.clock() * 1e9), relieve=self._relieve
             )
-            if filesystem.unlinked():
-                filesystem.drain_unlinked()
-        self._configure(filesystem, dsl)
-        filesystem.log = self._log(datasets.open_dataset(self.engine, dsl), dsl)
-        return MutableVfs(
-            filesystem,
-            posix_acls=props.get(dsl, "acltype").exact == "posix",
-            snapdir=props.get(dsl, "snapdir").exact == "visible",
-            xattr_packed=props.get(dsl, "xattr").exact in ("sa", "on"),
-        )
+            if found.unlinked():
+                found.drain_unlinked()
+            return found
 
     def _room(self, name: str) -> int | None:
         """Bytes that may still be written to a dataset; None: no quota and no reservation limits it."""

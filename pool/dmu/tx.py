@@ -67,6 +67,7 @@ class TxManager:
     Attributes:
         open_txg: the txg that takes changes.
         lock: held by whoever changes the pool.
+        names: held, after ``lock``, by whoever changes the MOS between txgs, and by whoever looks up a dataset there.
         dirty: object sets changed in the open txg.
         waiting: what that amounts to; closed: the same of the txg that is being written.
         discarded: pointers to blocks that were written in the open txg and are not needed any more.
@@ -75,6 +76,7 @@ class TxManager:
     def __init__(self, txg: int) -> None:
         self.open_txg = txg
         self.lock = RLock()
+        self.names = RLock()
         self.dirty: dict[int, MutableObjset] = {}
         self.waiting = Waiting()
         self.closed = Waiting()
@@ -153,7 +155,7 @@ class TxManager:
         """
         with self.lock:
             self.wait()
-            with self.transaction():
+            with self.names, self.transaction():
                 yield self
 
     @contextmanager

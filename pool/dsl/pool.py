@@ -87,8 +87,9 @@ class DslPool:
         """The directory with that object number, which lies under ``parent``."""
         found = self._dirs.get(number)
         if found is None:
-            found = self._dirs[number] = DslDir(self, number, name, parent)
-        elif found.parent is not parent or found.name != name:
+            # Two threads that come at the same time get the same one.
+            found = self._dirs.setdefault(number, DslDir(self, number, name, parent))
+        if found.parent is not parent or found.name != name:
             raise CorruptError(f"{name} and {found.name} are the same directory", object=number)
         return found
 
@@ -96,8 +97,8 @@ class DslPool:
         """The dataset with that object number, which belongs to ``directory``."""
         found = self._datasets.get(number)
         if found is None:
-            found = self._datasets[number] = DslDataset(self, number, directory)
-        elif found.dir is not directory:
+            found = self._datasets.setdefault(number, DslDataset(self, number, directory))
+        if found.dir is not directory:
             raise CorruptError(f"dataset {number} belongs to {found.dir.name} and to {directory.name}")
         return found
 

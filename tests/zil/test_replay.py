@@ -118,9 +118,10 @@ def test_claimed_logs_that_are_given_up(pools, tmp_path: Path, monkeypatch: pyte
     """Blocks that records point to were allocated when the log was claimed: they go with it."""
     golden = pools("zil")
     golden.copy(tmp_path)
+    real = Engine.sync
 
     def stop(self: Engine, why: str = "asked") -> int:
-        self.engine.sync()
+        real(self, why)
         raise PowerCutError
 
     with monkeypatch.context() as patch:
