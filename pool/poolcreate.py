@@ -69,7 +69,7 @@ def create_pool(
         env: clock, randomness, host; without it the real ones.
         threads: that share large reads and writes.
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
-        dirty_max: bytes waiting to be written at which a txg is written.
+        dirty_max: bytes that may wait to be written; at half of it a txg is written early.
         cache: of files and disks, see ``import_pool``.
 
     Raises:

@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 
 #: Seconds after which an open txg is written. Source: OpenZFS, zfs_txg_timeout.
 TXG_SECONDS = 5.0
-#: Bytes waiting to be written at which a txg is closed early.
-DIRTY_MAX = 256 << 20
+#: Bytes that may wait to be written.
+DIRTY_MAX = 512 << 20
 #: Bytes of data written at once, whose parents wait; only pointers are in memory.
 PLACED_MAX = 4 << 30
-#: At this part of either, 1/4, a txg is closed that is written while the next takes changes.
-SYNC_SHARE = 4
+#: At half of either a txg is closed early; it is written while the next one takes changes.
+SYNC_SHARE = 2
 
 
 class MutableVolume(Volume):
@@ -104,7 +104,8 @@ class WritablePool(Pool):
         spa: the pool, its devices open for writing.
         env: clock, randomness, host.
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
-        dirty_max: bytes waiting to be written at which the txg is written.
+        dirty_max: bytes that may wait to be written; from half of it on a txg is written early, and the more wait
+            beyond 60 % of it, the slower changes are.
         force: even if another machine has not exported the pool.
         discard_logs: give up what waits in intent logs, instead of replaying it.
 
@@ -243,16 +244,14 @@ class WritablePool(Pool):
         if tx.active:
             return
         waiting, placed = tx.waiting.dirty_bytes, tx.waiting.placed_bytes
-        if self._timer is None:
-            if waiting >= self.dirty_max or placed >= PLACED_MAX:
-                self.engine.sync("dirty")
-            return
-        if waiting >= self.dirty_max // SYNC_SHARE or placed >= PLACED_MAX // SYNC_SHARE:
-            self._timer.wake()
+        enough = waiting >= self.dirty_max // SYNC_SHARE or placed >= PLACED_MAX // SYNC_SHARE
         pause = delay(waiting + tx.closed.dirty_bytes, self.dirty_max)
-        if pause is None or placed >= PLACED_MAX:
+        if pause is None or placed >= PLACED_MAX or (enough and self._timer is None):
             self.engine.sync("dirty")
-        elif pause:
+            return
+        if enough and self._timer is not None:
+            self._timer.wake()
+        if pause:
             sleep(pause)
 
     def txg_history(self) -> list[TxgRecord]:

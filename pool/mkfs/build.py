@@ -32,7 +32,7 @@ from .plan import Plan, plan_image
 from .recipe import STDIN, DatasetRecipe, Recipe, mapped
 
 #: Bytes that wait before a txg is written. The bytes of images depend on it.
-DIRTY_MAX = 128 << 20
+DIRTY_MAX = 256 << 20
 #: A size that follows from the content is an estimate. It is tried so often, a quarter larger each time.
 TRIES = 6
 NS = 10**9

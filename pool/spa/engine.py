@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from ..alloc.allocator import Allocator, AllocClass
 from ..alloc.slop import slop_space
+from ..dmu import collector
 from ..dmu.bpsizes import Sizes, sizes_of
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.tx import TxManager
@@ -272,8 +273,13 @@ class Engine:
             UsageError: inside a transaction, or the pool is suspended.
             NoSpaceError, DeviceError: the txg cannot be written. The pool is suspended then.
         """
-        tx, asked = self.tx, monotonic()
-        tx.wait()
+        asked = monotonic()
+        self.tx.wait()
+        with collector.paused():
+            return self._sync(why, asked)
+
+    def _sync(self, why: str, asked: float) -> int:
+        tx = self.tx
         with tx.lock:
             tx.wait()  # another thread may have begun meanwhile
             tx.check()
