@@ -22,10 +22,12 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uberblock.pool import create_pool
+from uberblock.pool.device.file import FileDevice
 from uberblock.pool.poolwrite import WritablePool
 
 SIZE = 4096
@@ -42,23 +44,30 @@ class Rate:
 
 
 class Waiting:
-    """Seconds spent in ``os.fdatasync`` while it is installed."""
+    """Seconds spent in flushes of files while it is installed, with the write of a log block that goes before one."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._plain = os.fdatasync
+        self._plain = {"flush": FileDevice.flush, "write_durable": FileDevice.write_durable}
+
+    def _timed(self, plain: Callable[..., object]) -> Callable[..., object]:
+        def timed(*args: object) -> object:
+            before = time.perf_counter()
+            try:
+                return plain(*args)
+            finally:
+                self.seconds += time.perf_counter() - before
+
+        return timed
 
     def __enter__(self) -> Waiting:
-        def timed(fd: int) -> None:
-            before = time.perf_counter()
-            self._plain(fd)
-            self.seconds += time.perf_counter() - before
-
-        os.fdatasync = timed
+        for name, plain in self._plain.items():
+            setattr(FileDevice, name, self._timed(plain))
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.fdatasync = self._plain
+        for name, plain in self._plain.items():
+            setattr(FileDevice, name, plain)
 
 
 def bare(folder: Path, count: int, *, grows: bool) -> Rate:

@@ -65,6 +65,26 @@ static int reserve(void **memory, size_t *cap, size_t want, size_t item)
     return 0;
 }
 
+int ub_write_durable(int fd, const uint8_t *data, size_t n, uint64_t offset) {
+    size_t done = 0;
+    while (done < n) {
+        const ssize_t put = pwrite(fd, data + done, n - done, (off_t)(offset + done));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return put < 0 ? -errno : -EIO;
+        }
+        done += (size_t)put;
+    }
+    while (fdatasync(fd) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 int ub_is_zero(const uint8_t *p, size_t n)
 {
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);

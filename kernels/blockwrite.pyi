@@ -36,6 +36,19 @@ def write(
         MemoryError: no memory for scratch buffers; any part may have been written.
     """
 
+def write_durable(fd: int, data: Any, offset: int) -> int:
+    """Write bytes to a file and make its data durable, without the interpreter's lock in between.
+
+    Threads that wait for that lock would be let in after each of the two steps.
+
+    Args:
+        fd: descriptor. data: contiguous bytes. offset: in the file, bytes.
+
+    Returns:
+        0; minus the errno of the write that failed; the errno of the flush that failed: nothing that was written since
+        the last good one may be relied on then.
+    """
+
 def are_zero(sources: Sequence[Any], offsets: Any, lengths: Any, out: Any) -> None:
     """Which of n ranges hold nothing but zeros.
 

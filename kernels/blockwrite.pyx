@@ -60,6 +60,7 @@ cdef extern from "blockwrite_impl.h" nogil:
         uint8_t *status
         int32_t *errors
     int ub_blockwrite(const ub_output *output)
+    int ub_write_durable(int fd, const uint8_t *data, size_t n, uint64_t offset)
     int ub_is_zero(const uint8_t *p, size_t n)
 
 cdef enum:
@@ -200,6 +201,16 @@ def write(columns, groups, jobs, devices, sources, status, errors, *, salt=b""):
     finally:
         for i in range(held):
             PyBuffer_Release(&view[i])
+
+
+def write_durable(int fd, const uint8_t[::1] data, uint64_t offset):
+    """One write and a flush; see the type stub for the arguments."""
+    cdef size_t size = <size_t>data.shape[0]
+    cdef const uint8_t *first = &data[0] if size else NULL
+    cdef int code
+    with nogil:
+        code = ub_write_durable(fd, first, size, offset)
+    return code
 
 
 def are_zero(sources, offsets, lengths, out):

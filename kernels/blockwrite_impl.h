@@ -54,6 +54,9 @@ typedef struct {
 /* Runs all jobs. 0, or -1 when memory ran out (any part may then have been written). */
 int ub_blockwrite(const ub_output *output);
 
+/* Writes n bytes at an offset, and makes the file's data durable. 0; -errno: not written; errno: not durable. */
+int ub_write_durable(int fd, const uint8_t *data, size_t n, uint64_t offset);
+
 /* 1 if all n bytes are zero. */
 int ub_is_zero(const uint8_t *p, size_t n);
 

@@ -241,9 +241,11 @@ class WritablePool(Pool):
     def _relieve(self) -> None:
         """Have the txg written if enough waits; the more waits, the longer this takes."""
         tx = self.engine.tx
+        waiting, placed = tx.waiting.dirty_bytes, tx.waiting.placed_bytes
+        if 2 * (waiting + tx.closed.dirty_bytes) < self.dirty_max and 2 * placed < PLACED_MAX:
+            return  # as nearly always
         if tx.active:
             return
-        waiting, placed = tx.waiting.dirty_bytes, tx.waiting.placed_bytes
         enough = waiting >= self.dirty_max // SYNC_SHARE or placed >= PLACED_MAX // SYNC_SHARE
         pause = delay(waiting + tx.closed.dirty_bytes, self.dirty_max)
         if pause is None or placed >= PLACED_MAX or (enough and self._timer is None):

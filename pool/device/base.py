@@ -129,6 +129,24 @@ class Device(ABC):
         """The device's bytes, where they lie in memory."""
         return None
 
+    def occupy(self, offset: int, length: int) -> None:
+        """A range will be written soon, in small pieces with a flush after each: do ahead what makes that faster.
+
+        What is in it does not change, and nothing is promised: an error that this meets, writing will meet, too.
+        """
+        return
+
+    def write_durable(self, offset: int, data: Buffer) -> bool:
+        """Write one range and flush, in one step, where that is faster than one after the other.
+
+        Returns:
+            False: it is not, or the write failed: it is yet to be done, as if this had not been called.
+
+        Raises:
+            DeviceError: the flush failed: nothing written since the last good one may be relied on.
+        """
+        return False
+
     def __enter__(self) -> Self:
         return self
 

@@ -18,12 +18,14 @@ import fcntl
 import os
 import stat
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from numpy.typing import ArrayLike
+from uberblock.kernels import blockwrite
 
 from ..errors import DeviceBusyError, DeviceError, UnsupportedError
-from .base import Batch, Buffer, Device, Statuses, check_length, check_writable, device_error
+from .base import Batch, Buffer, Device, Statuses, as_bytes, check_length, check_writable, device_error
 from .cachemode import CACHE_MODES, SYNCHRONOUS, CacheMode
 
 FS_IOC_UNRESVSP64 = 0x4030582B
@@ -175,6 +177,31 @@ class FileDevice(Device):
                 raise UnsupportedError("this device cannot discard", device=self.name) from error
             code = error.errno or errno.EIO
             raise device_error(code, "cannot discard", device=self.name, offset=offset) from error
+
+    def occupy(self, offset: int, length: int) -> None:
+        """Fill a hole of the file with zeros: each later flush is spared a change of the file's map, which takes the
+        file system longer than the data."""
+        if self.block or self.readonly or self.cache != "writeback":
+            return
+        fd = self._descriptor()
+        try:
+            found = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                return  # nobody can tell
+            found = self.size
+        if found >= offset + length <= self.size:
+            with suppress(OSError):
+                os.pwrite(fd, bytes(length), offset)
+
+    def write_durable(self, offset: int, data: Buffer) -> bool:
+        view = as_bytes(data)
+        if self.cache != "writeback" or self.readonly or offset + len(view) > self.size:
+            return False
+        code = blockwrite.write_durable(self._descriptor(), view, offset)
+        if code > 0:
+            raise device_error(code, "cannot flush", device=self.name)
+        return code == 0
 
     def fileno(self) -> int | None:
         return self._descriptor()

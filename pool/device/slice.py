@@ -44,6 +44,10 @@ class SliceDevice(Device):
         if check_length(self, offset, length):
             self.base.discard(self.start + offset, length)
 
+    def occupy(self, offset: int, length: int) -> None:
+        if check_length(self, offset, length):
+            self.base.occupy(self.start + offset, length)
+
     def view(self) -> memoryview | None:
         view = self.base.view()
         return None if view is None else view[self.start : self.start + self.size]

@@ -298,14 +298,14 @@ class MutableDnode(Dnode):
             return data
         if self.objset.tx.first((id(self), blkid)):
             # The buffer of before stays as it is, for whoever holds it or takes the change back.
-            held = held.copy()
+            held = _copied(held)
             self._replace(blkid, held)
         return held
 
     def _copy(self, blkid: int) -> Block:
         """A block's content, to be changed."""
         held = self.waiting(blkid)
-        return np.array(np.frombuffer(super().block(blkid)[0], dtype=np.uint8) if held is None else held)
+        return _copied(super().block(blkid)[0] if held is None else held)
 
     def _check_blkid(self, blkid: int) -> None:
         if blkid < 0 or blkid >> MAX_BLKID_BITS or (blkid + 1) * self.datablksz > MAX_OFFSET:
@@ -361,7 +361,8 @@ class MutableDnode(Dnode):
             blkid, skip = divmod(offset + done, size)
             take = min(size - skip, len(source) - done)
             if take < size:
-                self.dirty_block(blkid)[skip : skip + take] = source[done : done + take]
+                # Not numpy's copy: see ``_copied``.
+                self.dirty_block(blkid).data[skip : skip + take] = source.data[done : done + take]
             else:
                 count = (len(source) - done) // size
                 take = count * size
@@ -584,6 +585,12 @@ class MutableDnode(Dnode):
     def tree(self) -> BlockTree:
         """The tree as it is on disk."""
         return self._tree
+
+
+def _copied(held: Block | bytes) -> Block:
+    """A copy to be changed. Unlike numpy's this one keeps the interpreter's lock: others that were let in for the
+    few microseconds it takes would find the pool's lock taken, and go to sleep."""
+    return np.frombuffer(bytearray(held), dtype=np.uint8)
 
 
 def _covers(ranges: list[tuple[int, int]], blkid: int) -> bool:

@@ -18,7 +18,7 @@ Invariants: ``frames`` is empty exactly when no transaction is open; only the lo
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Condition, RLock, get_ident
 from typing import TYPE_CHECKING
@@ -59,6 +59,54 @@ class Waiting:
     def bytes(self) -> int:
         """Of all data."""
         return self.dirty_bytes + self.placed_bytes
+
+
+class _Transaction:
+    """See ``TxManager.transaction``. A class, since this is entered for every small change."""
+
+    __slots__ = ("final", "tx")
+
+    def __init__(self, tx: TxManager) -> None:
+        self.tx = tx
+        self.final = False
+
+    def __enter__(self) -> TxManager:
+        tx = self.tx
+        if tx._writer and tx.final:
+            self.final = True
+            return tx
+        tx.lock.acquire()
+        try:
+            tx.check()
+            if not tx._frames:
+                if not tx.freeing:
+                    tx.before()
+                tx.touched = {}
+                tx._holder = get_ident()
+            tx._frames.append(_Frame())
+        except BaseException:
+            tx.lock.release()
+            raise
+        return tx
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if self.final:
+            return
+        tx = self.tx
+        try:
+            frames = tx._frames
+            frame = frames.pop()
+            if kind is not None:
+                for undo in reversed(frame.undo):
+                    undo()
+            elif frames:
+                frames[-1].undo += frame.undo
+            else:
+                touched, tx.touched = tx.touched, {}
+                for objset in touched.values():
+                    objset.on_change(len(touched) > 1)
+        finally:
+            tx.lock.release()
 
 
 class TxManager:
@@ -106,41 +154,15 @@ class TxManager:
     @property
     def active(self) -> bool:
         """The thread that asks has a transaction open, or is writing a txg."""
-        return (self._holder == get_ident() and bool(self._frames)) or self.final
+        return bool(self._frames and self._holder == get_ident()) or self.final
 
-    @contextmanager
-    def transaction(self) -> Iterator[TxManager]:
+    def transaction(self) -> AbstractContextManager[TxManager]:
         """Changes made inside are made together or, if an exception leaves it, not at all.
 
         Raises:
             UsageError: the pool is suspended, because a txg could not be written.
         """
-        if self.final:
-            yield self
-            return
-        with self.lock:
-            self.check()
-            if not self._frames:
-                if not self.freeing:
-                    self.before()
-                self.touched = {}
-                self._holder = get_ident()
-            frame = _Frame()
-            self._frames.append(frame)
-            try:
-                yield self
-            except BaseException:
-                self._frames.pop()
-                for undo in reversed(frame.undo):
-                    undo()
-                raise
-            self._frames.pop()
-            if self._frames:
-                self._frames[-1].undo += frame.undo
-            else:
-                touched, self.touched = self.touched, {}
-                for objset in touched.values():
-                    objset.on_change(len(touched) > 1)
+        return _Transaction(self)
 
     def check(self) -> None:
         """Raises: UsageError: the pool is suspended, because a txg could not be written."""
@@ -210,18 +232,17 @@ class TxManager:
         Raises:
             UsageError: outside of any transaction.
         """
-        if not self.final:
+        if not (self._writer and self.final):
             self._frame.undo.append(undo)
 
     def first(self, key: Hashable) -> bool:
         """Whether the innermost transaction touches something for the first time, and so must note its old state."""
-        if self.final:
+        if self._writer and self.final:
             return False
-        frame = self._frame
-        if key in frame.touched:
-            return False
-        frame.touched.add(key)
-        return True
+        touched = self._frame.touched
+        before = len(touched)
+        touched.add(key)
+        return len(touched) != before
 
     def forget(self, key: Hashable) -> None:
         """The next touch counts as the first again."""

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..device.base import Batch, Buffer, Device, Statuses, check_length, check_writable, device_error
+from ..device.base import Batch, Buffer, Device, Statuses, as_bytes, check_length, check_writable, device_error
 from .pages import Pages
 from .simdisk import SimDisk
 
@@ -277,6 +277,13 @@ class FaultyDevice(Device):
                 self.base.lose_flush()
             return
         self.base.flush()
+
+    def write_durable(self, offset: int, data: Buffer) -> bool:
+        view = as_bytes(data)
+        if self.readonly or int(self.writev([offset], [len(view)], view, [0])[0]):
+            return False
+        self.flush()
+        return True
 
     def discard(self, offset: int, length: int) -> None:
         check_writable(self)

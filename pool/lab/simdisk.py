@@ -92,6 +92,13 @@ class SimDisk(Device):
             self._barrier()
         return batch.status
 
+    def write_durable(self, offset: int, data: Buffer) -> bool:
+        if self.cache != "writeback" or self.readonly:
+            return False
+        self.write(offset, data)
+        self.flush()
+        return True
+
     def flush(self) -> None:
         self._check_open()
         if self.readonly:

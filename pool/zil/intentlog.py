@@ -31,7 +31,7 @@ from ..dsl.writable import WritableDataset
 from ..errors import PoolError, UsageError
 from ..ondisk import blkptr, zilencode
 from .itx import Group, ItxQueue, Told, Written
-from .logblocks import DATA_MAX, LogBlocks, Sealed
+from .logblocks import DATA_MAX, Filled, LogBlocks
 from .recovery import SAXATTR
 from .stats import ZilStats
 
@@ -79,13 +79,13 @@ class _Prepared:
 
     Attributes:
         blocks: of the log. vdevs: where all of it lies but for the first block.
-        written: the first block is written, too: there is nothing that it may not come before.
+        txg: the open one when it was prepared.
         failures: flushes that had failed when its first byte was written.
     """
 
-    blocks: list[Sealed]
+    blocks: list[Filled]
     vdevs: set[int]
-    written: bool
+    txg: int
     failures: int
 
 
@@ -280,7 +280,8 @@ class IntentLog:
         with self._guard:
             batch, self._callers = self._callers, []
         try:
-            self._commit(None if any(one.number is None for one in batch) else {one.number or 0 for one in batch})
+            numbers = {one.number for one in batch}
+            self._commit(None if None in numbers else numbers)  # type: ignore[arg-type]
         except BaseException as caught:
             error = caught
         finally:
@@ -356,8 +357,8 @@ class IntentLog:
             txg, failures = self.tx.txg, self._failures
             self.dataset.objset.touch()
             blocks = self._blocks.prepare(records, txg)
-            alone = len(blocks) == 1 and not vdevs
-            self._blocks.send(blocks if alone else blocks[1:], txg)
+            if len(blocks) > 1:
+                self._blocks.send(blocks[1:], txg)
         except BaseException as error:
             self._fail()
             if isinstance(error, PoolError):
@@ -369,7 +370,7 @@ class IntentLog:
             on_log = self.dataset.objset.writer.zio.tree.tops[block.link.vdev].is_log
             self.stats.bytes_log += block.link.size if on_log else 0
             self.stats.bytes_normal += 0 if on_log else block.link.size
-        return _Prepared(blocks, vdevs | {block.link.vdev for block in blocks[1:]}, alone, failures)
+        return _Prepared(blocks, vdevs | {block.link.vdev for block in blocks[1:]}, txg, failures)
 
     @property
     def _failures(self) -> int:
@@ -378,15 +379,13 @@ class IntentLog:
 
     def _store(self, ready: _Prepared) -> bool:
         """Make it durable; False: it is not, and the log is given up."""
-        writer, blocks = self.dataset.objset.writer, ready.blocks
+        blocks = ready.blocks
         try:
-            if not ready.written:
-                writer.flush(ready.vdevs)
-                with self.tx.lock:
-                    if not self._blocks.has(blocks[0].link):
-                        return False  # the log was let go of meanwhile, and its blocks with it
-                    self._blocks.send(blocks[:1], self.tx.txg)
-            writer.flush({blocks[0].link.vdev})
+            if ready.vdevs:
+                # Nothing leads to the rest before the first block is there, and then all of it is.
+                self.dataset.objset.writer.flush(ready.vdevs)
+            if not self._blocks.send_first(blocks[0], ready.txg):
+                return False  # the log was let go of meanwhile, and its blocks with it
         except BaseException as error:
             self._fail()
             if isinstance(error, PoolError):
@@ -447,7 +446,12 @@ class IntentLog:
         while start < end:
             take = min(DATA_MAX, end - start)
             record, data = zilencode.write(dn.number, start, take)
-            dn.readinto(data, start)  # what was cut off since is zeros, and a record that follows cuts it off again
+            blkid, skip = divmod(start, dn.datablksz)
+            held = dn.changes.blocks.get(blkid) if dn.changes is not None else None
+            if held is not None and skip + take <= len(held):
+                data[:] = held.data[skip : skip + take]
+            else:
+                dn.readinto(data, start)  # what was cut off since is zeros; a record that follows cuts it off again
             yield record
             self.stats.copied += take
             start += take

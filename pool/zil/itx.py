@@ -69,6 +69,7 @@ class ItxQueue:
     _files: dict[int, list[Group]] = field(default_factory=dict)
     _order: int = 0
     _newest: int = 0  # txg
+    _synced: int = 0  # what waits is newer
 
     def add(self, txg: int, itxs: list[Itx], synced: int) -> None:
         """A transaction has ended.
@@ -79,14 +80,18 @@ class ItxQueue:
         if txg != self._newest:
             self._newest = txg
             self.forget(synced)
-        objects = {itx.object for itx in itxs}
-        alone = objects.pop() if len(objects) == 1 else 0
+        alone = itxs[0].object
+        if len(itxs) > 1 and any(itx.object != alone for itx in itxs):
+            alone = 0
         self._order += 1
         group = Group(self._order, txg, itxs, alone)
         (self._files.setdefault(alone, []) if alone else self._names).append(group)
 
     def forget(self, synced: int) -> None:
         """Everything up to this txg is on disk."""
+        if synced == self._synced:
+            return
+        self._synced = synced
         self._names = [group for group in self._names if group.txg > synced]
         kept = ((number, [group for group in some if group.txg > synced]) for number, some in self._files.items())
         self._files = {number: some for number, some in kept if some}

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 
@@ -38,8 +39,9 @@ DATA_MAX = ROOM - 192
 HISTORY = 8
 
 
-#: Blocks are allocated in batches of so many bytes, and at most so many blocks.
-BATCH_BYTES, BATCH_MAX = 128 << 10, 16
+#: Blocks are allocated in batches: of so many at first, then twice as many each time in a txg, up to so many and so
+#: many bytes.
+BATCH_FIRST, BATCH_MAX, BATCH_BYTES = 8, 128, 1 << 20
 _SEQ_AT = 120  # in a pointer
 
 
@@ -49,7 +51,7 @@ class Link:
 
     Attributes:
         raw: its pointer. place: vdev, offset and asize. born: the txg it was allocated in.
-        newest: the highest txg of its records. written: it is durable.
+        newest: the highest txg of its records. written: it is durable. chain: which one it belongs to.
     """
 
     raw: bytes
@@ -58,6 +60,7 @@ class Link:
     born: int
     newest: int = 0
     written: bool = False
+    chain: int = 0
 
     @property
     def bp(self) -> BpArray:
@@ -76,11 +79,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A block ready to be written."""
+class Filled:
+    """A block whose records are in place. ``following``: pointer to the next one. ``used``: bytes of it."""
 
     link: Link
     content: bytearray
+    following: bytes
+    used: int
+
+    def sealed(self) -> bytearray:
+        """Its content with the chain and the checksum in it, ready to be written."""
+        zil.seal_slim(self.content, self.link.raw, self.following, self.used)
+        return self.content
 
 
 class LogBlocks:
@@ -96,9 +106,13 @@ class LogBlocks:
         self.dataset = dataset
         self.random_bytes = random_bytes
         self.cls = AllocClass.LOG
+        #: Held while a block is written without the pool's lock, so that it is not given up, freed and used meanwhile.
+        self.sending = Lock()
         self._chain: deque[Link] = deque()
         self._spare: list[Link] = []  # allocated in the open txg and not used yet
+        self._batch = (0, BATCH_FIRST)  # txg, and how many to allocate next
         self._began = 0  # txg
+        self._begun = 0  # how many chains there were
         self._gone: list[tuple[int, int, deque[Link]]] = []  # chains given up: began in, given up in, blocks
         self._name = (0, 0)
         self._records = 0
@@ -110,8 +124,8 @@ class LogBlocks:
         return bool(self._chain)
 
     def has(self, link: Link) -> bool:
-        """A block is still part of the log."""
-        return any(one is link for one in self._chain)
+        """A block that ``prepare`` gave is still part of the log."""
+        return bool(self._chain) and link.chain == self._begun
 
     # --- beginning and end ------------------------------------------------------------------------------------------
 
@@ -124,15 +138,17 @@ class LogBlocks:
         raw = self.random_bytes(16)
         self._name = (int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
         self._records = 0
+        self._begun += 1
         self._chain.append(self._new(self._next_size(), 1, txg))
         self._began = txg
 
     def give_up(self, txg: int) -> None:
         """The log ends; with this txg all of its blocks are freed."""
         self._give_back(self._spare)  # they bear its name
-        if self._chain:
-            self._gone.append((self._began, txg, self._chain))
-            self._chain = deque()
+        with self.sending:
+            if self._chain:
+                self._gone.append((self._began, txg, self._chain))
+                self._chain = deque()
 
     def header(self, txg: int) -> bytes:
         """The header that goes with a txg that is being written; blocks not needed any more are freed in it."""
@@ -171,18 +187,22 @@ class LogBlocks:
             self._give_back(self._spare)
             self._allocate(size, txg)
         link = self._spare.pop()
+        link.chain = self._begun
         link.raw = link.raw[:_SEQ_AT] + seq.to_bytes(8, "little")
         return link
 
     def _allocate(self, size: int, txg: int) -> None:
         """Find places for some blocks: what one commit does not need the next one will."""
-        count = max(1, min(BATCH_MAX, BATCH_BYTES // size))
+        count = self._batch[1] if self._batch[0] == txg else BATCH_FIRST
+        self._batch = (txg, min(2 * count, BATCH_MAX))
+        count = max(1, min(count, BATCH_BYTES // size))
         sizes = np.full(count, size, np.uint64)
         places = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
         places = places[places[:, 0, 2] != 0]
         if not len(places):
             raise NoSpaceError("no room for a block of the intent log", "remove something", bytes=size)
         sizes = sizes[: len(places)]
+        self.writer.output.occupy(places, sizes, txg)
         bps = bpmake.stored(
             sizes, sizes, compress=Compression.OFF, checksum=zil.CHECKSUM_ZILOG2, type=ObjectType.INTENT_LOG, level=0,
             birth=txg, fill=0,
@@ -194,13 +214,13 @@ class LogBlocks:
 
     def _give_back(self, links: list[Link]) -> None:
         """These were not used: nobody can have heard of them."""
-        for link in links:
-            vdev, offset, asize = (np.array([value], np.uint64) for value in link.place)
-            self.writer.allocator.unallocate(vdev, offset, asize, txg=link.born)
+        for born in {link.born for link in links}:
+            places = np.array([link.place for link in links if link.born == born], np.uint64)
+            self.writer.allocator.unallocate(*places.T.copy(), txg=born)
         gone = {id(link) for link in links}
         self._spare = [link for link in self._spare if id(link) not in gone]
 
-    def prepare(self, records: Sequence[tuple[bytearray, int]], txg: int) -> list[Sealed]:
+    def prepare(self, records: Sequence[tuple[bytearray, int]], txg: int) -> list[Filled]:
         """Put records into blocks, and allocate those that are needed. Whoever gets them writes them, the first last.
 
         Args:
@@ -213,12 +233,12 @@ class LogBlocks:
         tail = self._chain[-1]
         total = sum(len(record) for record, _ in records)
         self._sizes.append(_block_size(total))
-        sealed: list[Sealed] = []
+        sealed: list[Filled] = []
         body, newest, left = bytearray(), 0, total
         for record, own in records:
             if zil.CHAIN_SIZE + len(body) + len(record) > tail.size:
                 following = self._new(_block_size(max(left, len(record))), tail.seq + 1, txg)
-                sealed.append(self._seal(tail, body, newest, following))
+                sealed.append(self._fill(tail, body, newest, following))
                 tail, body, newest = following, bytearray(), 0
             self._records += 1
             stamp(record, own, self._records)
@@ -226,29 +246,50 @@ class LogBlocks:
             newest = max(newest, own)
             left -= len(record)
         following = self._new(self._next_size(), tail.seq + 1, txg)
-        sealed.append(self._seal(tail, body, newest, following))
+        sealed.append(self._fill(tail, body, newest, following))
         return sealed
 
-    def _seal(self, link: Link, body: bytearray, newest: int, following: Link) -> Sealed:
+    def _fill(self, link: Link, body: bytearray, newest: int, following: Link) -> Filled:
         content = bytearray(link.size)
         used = zil.CHAIN_SIZE + len(body)
         content[zil.CHAIN_SIZE : used] = body
-        zil.seal_slim(content, link.raw, following.raw, used)
         link.newest = max(newest, link.born)
         self._chain.append(following)
-        return Sealed(link, content)
+        return Filled(link, content, following.raw, used)
 
-    def send(self, blocks: Sequence[Sealed], txg: int) -> None:
+    def send_first(self, block: Filled, txg: int) -> bool:
+        """Write the block that makes a commit part of the log, and make it durable; the pool's lock is not needed.
+
+        Returns:
+            False: it does not belong to the log any more.
+
+        Raises:
+            DeviceError: it cannot be written, or is not durable.
+        """
+        vdev, offset, _ = block.link.place
+        content = block.sealed()
+        with self.sending:
+            if not self.has(block.link):
+                return False
+            if self.writer.output.write_durable(vdev, offset, content, txg):
+                return True
+            self._put(block.link, content, txg)
+        self.writer.flush({vdev})
+        return True
+
+    def send(self, blocks: Sequence[Filled], txg: int) -> None:
         """Write blocks. They are not durable before a flush.
 
         Raises:
             DeviceError: one cannot be written.
         """
         for block in blocks:
-            vdev, offset, _ = block.link.place
-            if not self.writer.output.write_plain(vdev, offset, block.content, txg):
-                places = np.array([[block.link.place]], np.uint64)
-                self.writer.store_raw([block.content], places, Checksum.OFF, txg)
+            self._put(block.link, block.sealed(), txg)
+
+    def _put(self, link: Link, content: bytearray, txg: int) -> None:
+        vdev, offset, _ = link.place
+        if not self.writer.output.write_plain(vdev, offset, content, txg):
+            self.writer.store_raw([content], np.array([[link.place]], np.uint64), Checksum.OFF, txg)
 
 
 def _block_size(records: int) -> int:

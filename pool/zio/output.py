@@ -212,6 +212,62 @@ class Output:
                 self._writes[leaf.index] = self._writes.get(leaf.index, 0) + 1
         return True
 
+    def write_durable(self, top_id: int, offset: int, content: bytearray, txg: int) -> bool:
+        """Write one block to a disk, and flush that, in one step.
+
+        Args: as for ``write_plain``.
+
+        Returns:
+            False: the vdev or its device has no such step, or the write failed: it is yet to be done.
+
+        Raises:
+            DeviceError: as ``flush`` of this vdev.
+        """
+        leaf = self.tree.tops[top_id]
+        if not isinstance(leaf, LeafVdev) or leaf.state is not VdevState.HEALTHY or leaf.device is None:
+            return False
+        number = leaf.index
+        with self._lock:
+            if self.lost is not None:
+                raise self.lost
+            was_dirty = number in self.dirty
+            txgs = self.dirty.setdefault(number, set())
+            txgs.add(txg)
+            dirty = set(txgs)
+            before = self._writes[number] = self._writes.get(number, 0) + 1
+        error: PoolError | None = None
+        try:
+            if not leaf.device.write_durable(offset + DATA_START, content):
+                with self._lock:
+                    if not was_dirty and self._writes[number] == before:
+                        self.dirty.pop(number, None)
+                return False
+        except DeviceError as caught:
+            error = caught
+        self.tree.io.count(number, writes=1, size=len(content), flushes=1)
+        with self._lock:
+            if self._writes[number] == before:
+                self.dirty.pop(number, None)
+            if error is not None:
+                self._not_flushed({number: error}, {number: dirty}, logs=True)
+        return True
+
+    def occupy(self, places: Places, psizes: U64, txg: int) -> None:
+        """Blocks will be written here soon, one by one, with a flush after each; see ``Device.occupy``."""
+        columns = emission(self.tree, places, psizes, txg).layout.columns
+        columns = columns[(columns["leaf"] >= 0) & (columns["stored"] != 0)]
+        columns = columns[np.lexsort((columns["offset"], columns["leaf"]))]
+        leaf, start = columns["leaf"].astype(np.int64), columns["offset"].astype(np.int64)
+        end = start + columns["stored"].astype(np.int64)
+        first = np.ones(len(leaf), bool)
+        first[1:] = (leaf[1:] != leaf[:-1]) | (start[1:] != end[:-1])
+        runs = np.flatnonzero(first)
+        ends = end[np.append(runs[1:], len(leaf)) - 1]
+        for number, at, until in zip(leaf[runs].tolist(), start[runs].tolist(), ends.tolist()):
+            device = self.tree.leaves[number].device
+            if device is not None:
+                device.occupy(at, until - at)
+
     # ---- failures ---------------------------------------------------------------------------------------------------
 
     def _absent(self, tops: list[int], txg: int) -> None:

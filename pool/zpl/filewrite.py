@@ -16,6 +16,7 @@ import numpy as np
 from ..dmu.mutable import MutableDnode
 from ..errors import LimitError, UsageError
 from ..ondisk import zilencode
+from .attributes import pack_time
 from .file import MAX_SIZE
 from .openfile import OpenFile
 from .writable import MutableFilesystem
@@ -52,17 +53,19 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
         dn = fs.mutable(znode.object)
         grow_block(dn, end, fs.recordsize)
         dn.write(offset, source)
-        znode = _touched(fs, fs.znode(znode.object), end)
+        znode = _touched(fs, Znode(fs, dn), end)
         fs.log.note_write(dn, offset, len(source), znode.size)
         return znode
 
 
 def _touched(fs: MutableFilesystem, znode: Znode, end: int) -> Znode:
-    now = fs.clock()
-    values: dict[str, int | bytes | None] = {"ZPL_MTIME": now, "ZPL_CTIME": now}
+    now = pack_time(fs.clock())
+    values: dict[str, bytes | None] = {"ZPL_MTIME": now, "ZPL_CTIME": now}
     if end > znode.size:
-        values["ZPL_SIZE"] = end
-    return fs.change(znode, values)
+        values["ZPL_SIZE"] = end.to_bytes(8, "little")
+    dn = fs.mutable(znode.object)
+    fs.attributes.change(dn, values)
+    return Znode(fs, dn)
 
 
 def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:

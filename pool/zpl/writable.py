@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from ..dmu.mutable import MutableDnode
 from ..dmu.mutableobjset import MutableObjset
@@ -55,6 +56,27 @@ SYMLINK_MAX = 4095
 #: What an intent log calls attributes that can be set: mode, owner, group, times of last read and last change.
 _SETATTR_BITS = (zilencode.MODE, zilencode.UID, zilencode.GID, zilencode.ATIME, zilencode.MTIME)
 _MAKING = {stat.S_IFDIR: TxType.MKDIR, stat.S_IFLNK: TxType.SYMLINK}
+
+
+class _Transaction:
+    """See ``MutableFilesystem.transaction``."""
+
+    __slots__ = ("_inner", "fs")
+
+    def __init__(self, fs: MutableFilesystem) -> None:
+        self.fs = fs
+        self._inner = fs.tx.transaction()
+
+    def __enter__(self) -> TxManager:
+        self.fs._check_writable()
+        return self._inner.__enter__()
+
+    def __exit__(self, *how: Any) -> None:
+        self._inner.__exit__(*how)
+        fs = self.fs
+        if how[0] is None and not fs.tx.active:
+            fs.relieve()
+            fs.log.settle()
 
 
 class MutableFilesystem(Filesystem):
@@ -115,19 +137,13 @@ class MutableFilesystem(Filesystem):
         """The pool's transactions."""
         return self.objset.tx
 
-    @contextmanager
-    def transaction(self) -> Iterator[TxManager]:
+    def transaction(self) -> AbstractContextManager[TxManager]:
         """Changes made inside are made together or not at all.
 
         Raises:
             ReadOnlyError: the property ``readonly`` forbids changes.
         """
-        self._check_writable()
-        with self.tx.transaction() as tx:
-            yield tx
-        if not tx.active:
-            self.relieve()
-            self.log.settle()
+        return _Transaction(self)
 
     @contextmanager
     def giving_back(self) -> Iterator[TxManager]:

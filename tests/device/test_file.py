@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from uberblock.pool.device.file import FileDevice
+from uberblock.pool.device.file import FileDevice, create_file
 from uberblock.pool.device.testing import DeviceContract
 from uberblock.pool.errors import DeviceBusyError, DeviceError, UnsupportedError
 
@@ -111,3 +111,40 @@ def test_a_file_that_was_cut_short_gives_errors_not_zeros(tmp_path: Path) -> Non
         os.truncate(path, 4096)
         status = device.readv([0, 2048, 4096], [4096, 4096, 1], bytearray(10000), [0, 4096, 8192])
         assert status.tolist() == [0, errno.EIO, errno.EIO]
+
+
+def test_a_write_that_is_durable_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    create_file(path, 1 << 20)
+    with FileDevice(path, readonly=False) as device:
+        assert device.write_durable(4096, b"x" * 512) and device.read(4000, 1000)[96:608] == b"x" * 512
+        assert not device.write_durable((1 << 20) - 100, bytes(512)), "beyond its end nothing is written"
+    with FileDevice(path, readonly=False, cache="unsafe") as device:
+        assert not device.write_durable(0, bytes(512))
+    with FileDevice(path) as device:
+        assert not device.write_durable(0, bytes(512))
+    device = FileDevice(path, readonly=False)
+    os.close(device.fileno())  # type: ignore[arg-type]
+    assert not device.write_durable(0, bytes(512)), "not written"
+    with pytest.raises(DeviceError, match="cannot flush"):
+        device.write_durable(0, b"")
+    device._fd = -1
+
+
+def test_holes_are_filled_and_data_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    create_file(path, 4 << 20)
+    with FileDevice(path, readonly=False) as device:
+        device.write(1 << 20, b"x" * 4096)
+        device.occupy((1 << 20) - 4096, 8192)  # not a hole altogether: left alone
+        assert device.read(1 << 20, 4096) == b"x" * 4096
+        device.flush()
+        before = path.stat().st_blocks
+        device.occupy(2 << 20, 1 << 20)
+        device.occupy(4 << 20, 4096)
+        device.flush()
+        assert path.stat().st_blocks >= before + (1 << 20) // 512 and path.stat().st_size == 4 << 20
+        assert not any(device.read(2 << 20, 1 << 20))
+        device.write(2 << 20, b"y" * 512)
+        device.occupy(2 << 20, 4096)
+        assert device.read(2 << 20, 512) == b"y" * 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -255,3 +256,31 @@ def test_runs_the_chosen_kernels():
     finally:
         raidz.select(before)
     assert set(blockwrite.implementation()) == {"raidz", *checksum.implementation()}
+
+
+def test_one_write_and_its_flush(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(10000))
+    fd = os.open(path, os.O_RDWR)
+    try:
+        assert blockwrite.write_durable(fd, noise(5000), 3000) == 0
+        assert blockwrite.write_durable(fd, memoryview(bytearray(noise(10, 1))), 0) == 0
+        assert blockwrite.write_durable(fd, b"", 0) == 0
+    finally:
+        os.close(fd)
+    assert path.read_bytes() == noise(10, 1) + bytes(2990) + noise(5000) + bytes(2000)
+    assert blockwrite.write_durable(fd, b"x", 0) == -errno.EBADF
+    assert blockwrite.write_durable(fd, b"", 0) == errno.EBADF
+    reader, writer = os.pipe()
+    try:
+        assert blockwrite.write_durable(writer, b"x", 0) == -errno.ESPIPE
+    finally:
+        os.close(reader)
+        os.close(writer)
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        assert blockwrite.write_durable(full.fileno(), b"x", 0) == -errno.ENOSPC
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        assert blockwrite.write_durable(fd, b"x", 0) == -errno.EBADF, "not open for writing"
+    finally:
+        os.close(fd)

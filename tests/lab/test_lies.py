@@ -21,6 +21,7 @@ from uberblock.pool.ondisk import label
 from uberblock.pool.spa.importer import _Import
 from uberblock.pool.vdev import labels
 from uberblock.pool.zil.intentlog import IntentLog
+from uberblock.pool.zio.output import Output
 
 OPTIONS = RunOptions(layout="mirror", seed=1, txgs=7, steps=3)
 
@@ -172,6 +173,7 @@ def test_canary_a_commit_that_does_not_flush(monkeypatch: pytest.MonkeyPatch) ->
     def lazy(self: IntentLog, ready: Any) -> bool:
         with monkeypatch.context() as patch:
             patch.setattr(self.dataset.objset.writer, "flush", lambda tops=None: None)
+            patch.setattr(Output, "write_durable", Output.write_plain)
             return store(self, ready)
 
     with monkeypatch.context() as patch:

@@ -186,8 +186,15 @@ def test_the_writers_of_txgs_are_told_apart() -> None:
     with tx.lock:
         assert tx.close() == 7
     seen = (tx.txg, tx.final, tx.active)
+
+    def elsewhere() -> None:
+        assert (tx.txg, tx.final, tx.active) == (8, False, False)
+        with tx.transaction():
+            assert (tx.txg, tx.final, tx.active) == (8, False, True)
+        assert not tx.active, "its transaction is over, though a txg is being written"
+
     with ThreadPoolExecutor(1) as other:
-        assert other.submit(lambda: (tx.txg, tx.final, tx.active)).result() == (8, False, False)
+        other.submit(elsewhere).result()
     assert seen == (7, True, True)
     tx.written()
     assert (tx.txg, tx.final, tx.active) == (8, False, False)

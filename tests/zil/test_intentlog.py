@@ -424,6 +424,18 @@ def test_a_failing_side_of_a_mirrored_log() -> None:
         assert after.fs().read_bytes("/a") == b"a"
 
 
+def test_a_write_that_fails_on_the_only_disk_is_left_to_a_txg() -> None:
+    """Only a flush that failed puts in doubt what was written; after a failed write the pool goes on."""
+    machine = begun()
+    pool = faulty(machine, 0, lambda: WriteError(times=3))
+    txg = pool.txg
+    pool.fs().write_bytes("/a", b"a")
+    pool.fs().fsync("/a")
+    assert pool.txg > txg and pool.zil_stats.failures == 1
+    with machine.crashed() as after:
+        assert after.fs().read_bytes("/a") == b"a"
+
+
 def test_nobody_is_told_a_lie() -> None:
     """A flush that fails on the only disk: the request fails, and so does everything after it."""
     machine = begun()
