@@ -24,7 +24,8 @@ A run makes a pool on image files and changes it step by step: files, links, att
 properties, volumes, groups of changes some of which are taken back. It fills the pool until there is no room, goes on
 in a full pool, and removes until most is gone, again and again. Every so many steps the pool is exported, or let go of
 as in a crash; then every block is verified, all space accounted for, the content held against a model, and every judge
-that was named is asked. Everything follows from the seed. Exit status 1: something is wrong; the images are kept.
+that was named is asked. Half of the crashes come after changes that only intent logs know; these must be there when the
+logs have been replayed. Everything follows from the seed. Exit status 1: something is wrong; the images are kept.
 
 examples:
   uberblock lab churn --layout raidz2 --seed 7 --steps 100000
@@ -111,7 +112,10 @@ def _one(args: Namespace, options: ChurnOptions, judges: list[Judge]) -> bool:
 
 def _tell(args: Namespace, options: ChurnOptions, report: ChurnReport, folder: Path) -> None:
     if args.json:
-        names = ("steps", "txgs", "imports", "crashes", "refusals", "fills", "ganged", "judged", "wrong")
+        names = (
+            "steps", "txgs", "imports", "crashes", "replays", "promises", "refusals", "fills", "ganged", "judged",
+            "wrong",
+        )  # fmt: skip
         record = {"layout": options.layout, "seed": options.seed} | {name: getattr(report, name) for name in names}
         print(json.dumps(record | {"seconds": round(report.seconds, 1), "done": dict(report.done)}), flush=True)
         return

@@ -3,6 +3,8 @@
 Phases follow each other: a mixture of everything; filling until there is no room; a mixture in a full pool; removing
 until most is gone. Every so many steps the pool is exported, or let go of as in a crash, judged, and opened again:
 every block verified, all space accounted for, the content held against a model, and whatever other judges are given.
+Now and then something is asked to be durable at once, and goes to an intent log; half of the crashes come after changes
+that only intent logs know, and all of these must be there when the logs have been replayed.
 
 What counts as wrong, beside the judges: a txg that cannot be written, and removing that is refused for want of space.
 """
@@ -27,7 +29,7 @@ from ..poolwrite import WritablePool
 from .checker import examine
 from .layouts import LAYOUTS, words_of
 from .model import differences
-from .steps import GROWING, MIXED, SHRINKING, Change, Scale, Workload
+from .steps import GROWING, LOGGED, MIXED, SHRINKING, Change, Scale, Workload
 
 POOL = "churn"
 #: Layouts beside those of ``layouts``: more of everything, and every class.
@@ -56,6 +58,8 @@ VOLBLOCKSIZES = (4096, 8192, 64 << 10)
 REFUSALS, FULL_STEPS, MIXED_STEPS, DRAIN_STEPS = 5, 300, 800, 3000
 #: Bytes of the smallest block that may become a gang on purpose, as OpenZFS's metaslab_force_ganging has it.
 GANGED = 24 << 10
+#: Changes before a crash that only intent logs know, at most.
+PROMISED_STEPS = 40
 #: Removing ends when this share of files is left.
 DRAINED = 0.25
 
@@ -94,6 +98,8 @@ class ChurnReport:
     txgs: int = 0
     imports: int = 0
     crashes: int = 0
+    promises: int = 0  # requests to make something durable at once
+    replays: int = 0  # crashes whose changes only intent logs knew
     refusals: int = 0
     fills: int = 0
     ganged: int = 0  # gang blocks met when the pool was judged, at most
@@ -105,8 +111,9 @@ class ChurnReport:
     def __str__(self) -> str:
         return (
             f"{self.steps} steps in {self.seconds:.0f} s, {self.txgs} txgs, {self.imports} imports"
-            f" ({self.crashes} after a crash), full {self.fills} times ({self.refusals} refusals), up to {self.ganged}"
-            f" gang blocks, judged {self.judged} times: {'nothing is wrong' if not self.wrong else 'WRONG'}"
+            f" ({self.crashes} after a crash, {self.replays} of them with logs to replay), {self.promises} requests to"
+            f" logs, full {self.fills} times ({self.refusals} refusals), up to {self.ganged} gang blocks, judged"
+            f" {self.judged} times: {'nothing is wrong' if not self.wrong else 'WRONG'}"
         )
 
 
@@ -149,6 +156,8 @@ class Churn(Workload):
         super().__init__(pool, random.Random(f"{options.seed}/{options.layout}"), self._note, scale=scale)
         self._phase, self._until, self._peak = "mixed", MIXED_STEPS, 0
         self._refused = 0
+        self._only_logged = False
+        self._promised = False  # since the last txg: a crash would leave more than that
         self._keep()
 
     def _note(self, line: str) -> None:
@@ -163,20 +172,47 @@ class Churn(Workload):
         self._keep()
 
     def _keep(self) -> None:
+        self._promised = False
         self._kept = (self.pool.txg, {name: model.copy() for name, model in self.models.items()}, dict(self.volumes))
 
     def _leave(self) -> None:
-        """Let go of the pool, one time in three as a crash does it."""
-        txgs = self.pool.txg
-        if self.rng.random() < 1 / 3:
-            if self.pool.txg != self._kept[0]:
-                self.sync()  # destroying has written txgs of its own
+        """Let go of the pool, half of the times as a crash does it."""
+        txgs, how = self.pool.txg, self.rng.randrange(4)
+        if how < 2:
+            if how == 0 or self._promised or self.pool.txg != self._kept[0]:
+                self.sync()  # a log, or a txg that destroying has written, would leave more than is known here
+            if how == 0:
+                self._change_and_promise()
+            else:
+                _, self.models, self.volumes = self._kept
             self.pool.abandon()
-            _, self.models, self.volumes = self._kept
             self.report.crashes += 1
+            if how == 0:
+                self._enter().close()  # replays the logs
+                self.report.replays += 1
         else:
             self.pool.close()
         self.report.txgs = max(txgs, self.pool.txg)
+
+    def _change_and_promise(self) -> None:
+        """Change datasets that are on disk in ways that logs know, and make that durable without a txg."""
+        self._only_logged = True
+        try:
+            for _ in range(self.rng.randrange(1, PROMISED_STEPS)):
+                try:
+                    if self.volumes and self.rng.random() < 0.2:
+                        self._volume(self.rng.choice(sorted(self.volumes)))
+                    else:
+                        self._change(self.rng.choice(sorted(self.models)))
+                except NoSpaceError:
+                    self.report.refusals += 1
+        finally:
+            self._only_logged = False
+        for name in sorted(self.models):
+            self.pool.fs(name).syncfs()
+        for name in sorted(self.volumes):
+            self.pool.volume(name).fsync()  # type: ignore[attr-defined]
+        self.report.promises += len(self.models) + len(self.volumes)
 
     def _enter(self) -> WritablePool:
         self.env = Env.fixed(self.options.seed * 1000 + self.report.imports)
@@ -257,6 +293,8 @@ class Churn(Workload):
     @property
     def changes(self) -> Sequence[Change]:
         """Of one file, as the phase has them."""
+        if self._only_logged:
+            return LOGGED
         return {"growing": GROWING, "shrinking": SHRINKING}.get(self._phase, MIXED)
 
     def _step_of_phase(self) -> None:
@@ -265,7 +303,7 @@ class Churn(Workload):
         elif self.rng.random() < 0.97:
             self.step()
         else:
-            self.rng.choice((self._set, self._resize, self._held))()
+            self.rng.choice((self._set, self._resize, self._held, self._promise))()
 
     # --- steps beside those of ``Workload`` ---------------------------------------------------------------------------
 
@@ -278,6 +316,21 @@ class Churn(Workload):
             return
         self.pool.set(name, prop, self.rng.choice(PROPERTIES[prop]))
         self.tell(f"{name}: set {prop}")
+
+    def _promise(self) -> None:
+        """A dataset, a file of one, or a volume is to be durable at once."""
+        name = self.rng.choice(sorted([*self.models, *self.volumes]))
+        self.tell(f"{name}: promise")
+        self._promised = True
+        self.report.promises += 1
+        if name in self.volumes:
+            self.pool.volume(name).fsync()  # type: ignore[attr-defined]
+            return
+        files = self.models[name].paths("file")
+        if files and self.rng.random() < 0.5:
+            self.pool.fs(name).fsync(self.rng.choice(files))
+        else:
+            self.pool.fs(name).syncfs()
 
     def _resize(self) -> None:
         """A volume of another size."""

@@ -320,5 +320,7 @@ MIXED: tuple[Change, ...] = (
     *[_create] * 4, *[_write] * 4, _truncate, _punch, _mkdir, _symlink, _link, *[_unlink] * 2, _rmdir, _rename, _chmod,
     _setxattr, _removexattr,
 )  # fmt: skip
+#: What intent logs always have records of: of attributes only with a feature, and never of empty ones.
+LOGGED: tuple[Change, ...] = tuple(change for change in MIXED if change not in (_setxattr, _removexattr))
 GROWING: tuple[Change, ...] = (*[_create] * 6, *[_write] * 3, _mkdir, _setxattr)
 SHRINKING: tuple[Change, ...] = (*[_unlink] * 6, _rmdir, _removexattr)

@@ -11,6 +11,7 @@ from uberblock.pool.alloc.allocator import Allocator
 from uberblock.pool.lab.churn import CHURN_LAYOUTS, Churn, ChurnOptions, churn
 from uberblock.pool.lab.judges import command_complaints, zdb_complaints
 from uberblock.pool.poolcreate import open_pool
+from uberblock.pool.zil.intentlog import IntentLog
 
 SMALL = ChurnOptions(steps=240, every=120, content=300 << 10, files=60)
 
@@ -21,7 +22,7 @@ def test_nothing_is_wrong(judge, tmp_path: Path, layout: str, ashift: int) -> No
     options = replace(SMALL, layout=layout, ashift=ashift, seed=5)
     run = Churn(options, tmp_path)
     report = run.run()
-    assert report.wrong == [] and report.steps == SMALL.steps and report.judged == report.imports == 2
+    assert report.wrong == [] and report.steps == SMALL.steps and report.judged == 2
     assert zdb_complaints(judge("zdb"), tmp_path, "churn") == []
 
 
@@ -43,6 +44,19 @@ def test_content_that_is_lost_is_found(tmp_path: Path) -> None:
     run.models["churn"].create("never made")
     run.pool.close()
     assert any("never made: missing" in line for line in run.judge())
+
+
+@pytest.mark.parametrize("layout", ["raidz1", "log"])
+def test_what_was_promised_is_there_after_a_crash(tmp_path: Path, layout: str) -> None:
+    run = Churn(replace(SMALL, layout=layout, steps=150, every=15, seed=4), tmp_path)
+    report = run.run()
+    assert report.wrong == [] and report.replays >= 2 and report.promises >= 5
+
+
+def test_a_promise_that_is_not_kept_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IntentLog, "commit", lambda self, *_: None)
+    report = churn(replace(SMALL, steps=150, every=15, seed=4), tmp_path)
+    assert report.replays >= 1 and any("missing" in line or "data" in line for line in report.wrong)
 
 
 def test_a_full_pool_is_drained(tmp_path: Path) -> None:
