@@ -45,7 +45,7 @@ def following(pool: WritablePool) -> Iterator[None]:
 def follow(pool: WritablePool) -> None:
     """Read the properties of everything that is open again."""
     pool.spa.refresh(None)
-    pool._rooms = (0, {})
+    pool._rooms = ((0, 0), {})
     engine = pool.engine
     for number, opened in engine.datasets.items():
         dsl = pool.spa.dsl.dataset_by_object(number)

@@ -136,7 +136,7 @@ class WritablePool(Pool):
         self.engine, logs = open_for_writing(spa, env, force=force, discard_logs=discard_logs)
         self._told: dict[int, VdevState] = {}
         self._note_absent()
-        self._rooms: tuple[int, dict[str, int | None]] = (0, {})
+        self._rooms: tuple[tuple[int, int], dict[str, int | None]] = ((0, 0), {})
         self._filesystems: dict[int, MutableFilesystem] = {}
         self._logs: dict[int, IntentLog] = {}
         self.zil_stats = ZilStats()
@@ -316,8 +316,9 @@ class WritablePool(Pool):
 
     def _room(self, name: str) -> int | None:
         """Bytes that may still be written to a dataset; None: no quota and no reservation limits it."""
-        if self._rooms[0] != self.engine.tx.txg:
-            self._rooms = (self.engine.tx.txg, {})
+        now = (self.engine.tx.txg, self.engine.synced_txg)
+        if self._rooms[0] != now:
+            self._rooms = (now, {})
         rooms = self._rooms[1]
         if name not in rooms:
             rooms[name] = self._room_now(name)

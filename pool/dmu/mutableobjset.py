@@ -230,14 +230,21 @@ class MutableObjset(Objset):
         if tx.final or tx.freeing:
             return
         room = self.room()
-        if room is not None and self.dirty_bytes + self._closed_bytes + more > room:
+        if room is not None and self._waiting_bytes + more > room and tx.writing:
+            tx.wait()  # what is being written may count twice just now
+            room = self.room()
+        if room is not None and self._waiting_bytes + more > room:
             raise NoSpaceError(
                 "the dataset may not grow: its quota is used up",
                 "remove something, or raise the quota",
                 dataset=self.name or None,
                 free=max(room, 0),
-                waiting=self.dirty_bytes + self._closed_bytes,
+                waiting=self._waiting_bytes,
             )
+
+    @property
+    def _waiting_bytes(self) -> int:
+        return self.dirty_bytes + self._closed_bytes
 
     # --- objects ----------------------------------------------------------------------------------------------------
 
@@ -473,8 +480,12 @@ class MutableObjset(Objset):
             if one.gone:
                 self._live.pop(one.dn.number, None)
                 self._freed_slots.append((one.dn.number, one.dn.extra_slots + 1))
-        self._closed_bytes, self._closed = 0, None
+        self._closed = None
         return self._put_objset(txg, rewrite)
+
+    def settled(self) -> None:
+        """What was written counts as used from now on, no longer as waiting."""
+        self._closed_bytes = 0
 
     def before_trees(self, objects: list[Closed]) -> None:
         """Called in ``sync`` with the objects that changed, before anything is written."""

@@ -298,10 +298,13 @@ class Engine:
             self._write_tree()
             self._flush_tree()
             self._make_real()
-            self.synced_txg = txg
             self._starved = self._is_starved()
             self.history.done(txg, self.tree.io.total())
             self.on_synced()
+            for dataset in self._closed:
+                dataset.objset.settled()
+            self._closed = []
+            self.synced_txg = txg  # last: what was worked out from figures holds as long as this stays
         except BaseException as error:
             tx.broken = tx.broken or f"txg {txg} could not be written ({error})"
             raise
@@ -338,7 +341,7 @@ class Engine:
             self.writer.free(bps[~blkptr.is_hole(bps)], self.tx.txg)
         for dataset in self._closed:
             dataset.sync()
-        self._discarded, self._closed = [], []
+        self._discarded = []
         if self.first_txg is not None:
             self.first_txg()
             self.first_txg = None

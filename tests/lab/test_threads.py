@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 from uberblock.pool.alloc.allocator import Allocator
 from uberblock.pool.dmu.tx import TxManager
 from uberblock.pool.env import Env
-from uberblock.pool.errors import NotFoundError, PoolError, UsageError
+from uberblock.pool.errors import NoSpaceError, NotFoundError, PoolError, UsageError
 from uberblock.pool.lab.checker import examine
 from uberblock.pool.lab.crash import Plan, States, enumerate_states, sample
 from uberblock.pool.lab.journal import Journal
@@ -198,3 +199,24 @@ def test_the_writers_of_txgs_are_told_apart() -> None:
     assert seen == (7, True, True)
     tx.written()
     assert (tx.txg, tx.final, tx.active) == (8, False, False)
+
+
+def test_quotas_hold_while_txgs_are_written(tmp_path: Path) -> None:
+    """What waits, what is being written and what is used are never counted too little, nor for long too much."""
+    quota = 8 << 20
+    with create_pool(
+        "tank", [str(tmp_path / "d")], size=256 << 20, txg_seconds=0.02, dirty_max=2 << 20, env=Env.host()
+    ) as pool:
+        fs = pool.create_filesystem("tank/a", {"quota": quota, "compression": "off"})
+        rng, written = Random(5), 0
+        with pytest.raises(NoSpaceError, match="quota"):
+            for number in range(1000):
+                fs.write_bytes(f"/f{number}", rng.randbytes(50_000))
+                written += 50_000
+        pool.sync()
+        used = pool.dataset("tank/a").used
+        assert quota * 7 // 8 < used <= quota + 100_000
+        for name in ("/f0", "/f1", "/f2", "/f3"):
+            fs.remove(name)
+        pool.sync()
+        fs.write_bytes("/again", rng.randbytes(40_000))
