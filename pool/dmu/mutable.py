@@ -42,6 +42,8 @@ SPILL_MAX = 128 << 10
 #: Whole blocks at least so large, and writes of at least so much of them, are written at once rather than kept.
 PLACE_BLOCK = 16 << 10
 PLACE_BYTES = 256 << 10
+#: A write of at most this part of a block, 1/4, is made in the block that waits; others in a copy of it.
+PATCH_SHARE = 4
 
 
 @dataclass(slots=True)
@@ -361,8 +363,7 @@ class MutableDnode(Dnode):
             blkid, skip = divmod(offset + done, size)
             take = min(size - skip, len(source) - done)
             if take < size:
-                # Not numpy's copy: see ``_copied``.
-                self.dirty_block(blkid).data[skip : skip + take] = source.data[done : done + take]
+                self._write_part(blkid, skip, source.data[done : done + take])
             else:
                 count = (len(source) - done) // size
                 take = count * size
@@ -372,6 +373,24 @@ class MutableDnode(Dnode):
                 else:
                     self._take_whole(blkid, rows.copy())
             done += take
+
+    def _write_part(self, blkid: int, skip: int, data: memoryview) -> None:
+        """Bytes of one block. Of a large block that waits already only these are kept, should they be taken back."""
+        changes, end = self.changes, skip + len(data)
+        held = changes.blocks.get(blkid) if changes is not None else None
+        if held is None or len(data) * PATCH_SHARE > len(held) or not held.flags.writeable:
+            self.dirty_block(blkid).data[skip:end] = data
+            return
+        self.dirty()
+        self.block_version += 1
+        # Whoever reads meanwhile sees all of it or nothing: the interpreter's lock is not let go.
+        before, held.data[skip:end] = bytes(held.data[skip:end]), data
+
+        def undo() -> None:
+            self.block_version += 1
+            held.data[skip:end] = before
+
+        self.objset.tx.note(undo)
 
     def _take_whole(self, first: int, rows: Block) -> None:
         """Take new content for whole blocks."""
@@ -516,7 +535,7 @@ class MutableDnode(Dnode):
             take = min(self.datablksz - skip, total - done)
             held = self.waiting(blkid) if changed(blkid) else None
             if held is not None:
-                out[done : done + take] = held[skip : skip + take]
+                out.data[done : done + take] = held.data[skip : skip + take]  # see ``_write_part``
             else:
                 # Everything up to the next block that waits is read in one go.
                 while done + take < total and not changed(blkid + 1):

@@ -193,6 +193,29 @@ def test_changes_while_a_txg_is_written(
     check(world.sync(), model)
 
 
+def test_small_writes_into_a_block_that_waits_are_taken_back(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=4096)
+        dn.write(0, bytes(range(256)) * 16)
+    before = dn.read()
+    with world.tx.transaction():
+        dn.write(10, b"kept")
+        with failing(), world.tx.transaction():
+            dn.write(12, b"inner")
+            dn.dirty_block(0)[100] = 7
+            dn.write(98, b"again")
+            raise KeyError
+        assert dn.read() == before[:10] + b"kept" + before[14:]
+    with failing(), world.tx.transaction():
+        dn.write(0, b"x" * 1000)
+        dn.write(500, b"y" * 1000)
+        dn.free_range(0, 1)
+        dn.write(3, b"z")
+        raise KeyError
+    assert dn.read() == before[:10] + b"kept" + before[14:]
+    assert world.sync().dnode(dn.number).read() == dn.read()
+
+
 def test_what_is_done_in_a_txg_that_is_written_is_not_undone_with_the_next(world: World) -> None:
     with world.tx.transaction():
         dn = world.objset.allocate(FILE, block_size=512)
