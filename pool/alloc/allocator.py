@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 from ..errors import CorruptError
 from ..vdev.config import integer
 from ..vdev.tree import MAX_BLOCK, VdevTree
-from .classes import CHAIN, SPECIAL_PERCENT, AllocClass, MetaslabClass, Request, Rows
-from .group import Load, MetaslabGroup
+from .classes import CHAIN, EMBEDDED_LOG_FROM, SPECIAL_PERCENT, AllocClass, MetaslabClass, Request, Rows
+from .group import EmbeddedLog, Load, MetaslabGroup
 from .livemetaslab import MetaslabChange
 from .metaslab import MAX_SHIFT, MIN_SHIFT, geometry
 from .ranges import I64Array, U64Array
@@ -84,6 +84,8 @@ class Allocator:
         self._groups[vdev] = group
         self._class_of[vdev] = AllocClass.LOG if top.is_log else (cls or AllocClass.NORMAL)
         self._classes[self._class_of[vdev]].groups.append(group)
+        if self._class_of[vdev] is AllocClass.NORMAL and len(cut) > EMBEDDED_LOG_FROM:
+            self._classes[AllocClass.EMBEDDED_LOG].groups.append(EmbeddedLog(group))
 
     def add_vdev(self, vdev: int, cls: AllocClass = AllocClass.NORMAL) -> None:
         """A vdev was added to the tree, and is empty: allocate on it from now on.

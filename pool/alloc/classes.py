@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..vdev.draid import DraidVdev
 from ..vdev.raidz import RaidzVdev
 from ..vdev.vdev import Vdev
-from .group import MetaslabGroup
+from .group import EmbeddedLog, MetaslabGroup
 from .ranges import U64Array
 
 #: Bytes a data disk gets before the next vdev's turn.
@@ -32,6 +32,7 @@ TURN_BLOCKS = 8192
 SPECIAL_PERCENT = 75
 
 Rows = NDArray[np.intp]
+Group = MetaslabGroup | EmbeddedLog
 
 
 class AllocClass(IntEnum):
@@ -41,15 +42,20 @@ class AllocClass(IntEnum):
     LOG = 1
     SPECIAL = 2
     DEDUP = 3
+    #: A metaslab of each normal vdev that has many, for logs without devices of their own. Its space counts as normal.
+    EMBEDDED_LOG = 4
 
 
 #: Where blocks of a class go, the first that has room.
 CHAIN: dict[AllocClass, tuple[AllocClass, ...]] = {
-    AllocClass.NORMAL: (AllocClass.NORMAL,),
-    AllocClass.LOG: (AllocClass.LOG, AllocClass.NORMAL),
-    AllocClass.SPECIAL: (AllocClass.SPECIAL, AllocClass.NORMAL),
-    AllocClass.DEDUP: (AllocClass.DEDUP, AllocClass.SPECIAL, AllocClass.NORMAL),
+    AllocClass.NORMAL: (AllocClass.NORMAL, AllocClass.EMBEDDED_LOG),
+    AllocClass.LOG: (AllocClass.LOG, AllocClass.EMBEDDED_LOG, AllocClass.NORMAL),
+    AllocClass.EMBEDDED_LOG: (AllocClass.EMBEDDED_LOG, AllocClass.NORMAL),
+    AllocClass.SPECIAL: (AllocClass.SPECIAL, AllocClass.NORMAL, AllocClass.EMBEDDED_LOG),
+    AllocClass.DEDUP: (AllocClass.DEDUP, AllocClass.SPECIAL, AllocClass.NORMAL, AllocClass.EMBEDDED_LOG),
 }
+#: A vdev with more metaslabs than this keeps one for logs. Source: zfs_embedded_slog_min_ms.
+EMBEDDED_LOG_FROM = 64
 
 
 @dataclass
@@ -70,7 +76,7 @@ class Request:
     def __post_init__(self) -> None:
         self.result = np.zeros((len(self.psizes), self.copies, 3), dtype=np.uint64)
 
-    def asizes(self, group: MetaslabGroup) -> U64Array:
+    def asizes(self, group: Group) -> U64Array:
         """Bytes that each block needs on a vdev."""
         found = self._asizes.get(group.id)
         if found is None:
@@ -84,19 +90,9 @@ class MetaslabClass:
 
     def __init__(self, cls: AllocClass) -> None:
         self.cls = cls
-        self.groups: list[MetaslabGroup] = []
+        self.groups: list[Group] = []
         self._rotor = -1  # nobody has had a turn
         self._left = 0  # bytes of this turn
-
-    @property
-    def size(self) -> int:
-        """Bytes of all vdevs."""
-        return sum(group.size for group in self.groups)
-
-    @property
-    def allocated(self) -> int:
-        """Bytes of them that are allocated."""
-        return sum(group.used_bytes for group in self.groups)
 
     def place(self, request: Request, rows: Rows) -> Rows:
         """Place some of the blocks of a request; gives those there is no room for.
@@ -141,7 +137,7 @@ class MetaslabClass:
         """The next vdev's turn begins."""
         later = [place for place in usable if place > self._rotor]
         self._rotor = later[0] if later else usable[0]
-        if self.cls is AllocClass.LOG:
+        if self.cls in (AllocClass.LOG, AllocClass.EMBEDDED_LOG):
             self._left = 1  # every block goes to another
             return
         groups = [self.groups[place] for place in usable]
@@ -150,7 +146,7 @@ class MetaslabClass:
         share = max(self.groups[self._rotor].free_bytes, 1) * len(groups) / sum(free)
         self._left = int(ALIQUOT * max(disks, 1) * min(max(share, 1 / BIAS), BIAS))
 
-    def _spend(self, asizes: U64Array, group: MetaslabGroup) -> None:
+    def _spend(self, asizes: U64Array, group: Group) -> None:
         """Blocks were placed in this turn: it is over when less than half of the last one is left of it."""
         if group is self.groups[self._rotor]:
             self._left -= int(asizes.sum())
@@ -163,7 +159,7 @@ class MetaslabClass:
         """Place all copies of blocks, in turn, as many as there is room for; gives how many."""
         ring = [group for group in (*self.groups[self._rotor :], *self.groups[: self._rotor]) if group.takes]
         used: dict[int, set[int]] = {}  # vdev -> metaslabs
-        done: list[MetaslabGroup] = []
+        done: list[Group] = []
         count = len(rows)
         for copy in range(request.copies):
             found = self._copy(request, rows[:count], copy, ring, used)
@@ -183,8 +179,8 @@ class MetaslabClass:
         return count
 
     def _copy(
-        self, request: Request, rows: Rows, copy: int, ring: list[MetaslabGroup], used: dict[int, set[int]]
-    ) -> tuple[MetaslabGroup, int] | None:
+        self, request: Request, rows: Rows, copy: int, ring: list[Group], used: dict[int, set[int]]
+    ) -> tuple[Group, int] | None:
         """Place one copy of blocks on one vdev: which, and of how many."""
         place = _slice(rows)
         for group, avoid in _choices(ring, used):
@@ -201,7 +197,7 @@ class MetaslabClass:
                 return group, len(offsets)
         return None
 
-    def _take_back(self, request: Request, rows: Rows, done: list[MetaslabGroup]) -> None:
+    def _take_back(self, request: Request, rows: Rows, done: list[Group]) -> None:
         """Undo the copies already placed of blocks that cannot have all of them."""
         for copy, group in enumerate(done):
             offsets, asizes = request.result[rows, copy, 1], request.result[rows, copy, 2]
@@ -210,8 +206,8 @@ class MetaslabClass:
 
 
 def _choices(
-    ring: list[MetaslabGroup], used: dict[int, set[int]]
-) -> Iterator[tuple[MetaslabGroup, set[int] | frozenset[int]]]:
+    ring: list[Group], used: dict[int, set[int]]
+) -> Iterator[tuple[Group, set[int] | frozenset[int]]]:
     """Vdevs that have no copy yet, then those that have one in other metaslabs, then wherever there is room."""
     nowhere: frozenset[int] = frozenset()
     yield from ((group, nowhere) for group in ring if group.id not in used)

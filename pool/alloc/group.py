@@ -48,6 +48,7 @@ class MetaslabGroup:
         size: bytes of all metaslabs.
         used_bytes: bytes of them that are allocated.
         waiting_bytes: bytes that were freed and cannot be allocated yet; not among the allocated ones.
+        kept: a metaslab that ``place`` leaves alone, unless it is asked for: see ``EmbeddedLog``.
     """
 
     def __init__(self, top: Vdev, geometry: Geometry, allocated: I64Array | None, load: Load | None) -> None:
@@ -73,6 +74,7 @@ class MetaslabGroup:
         self._weight: U64Array = _weight_of_bound(self._largest)
         self._most: int | None = None  # the largest of all, once asked for
         self._in_use: dict[int, tuple[int, int]] = {}  # copy -> metaslab, power of two when it was chosen
+        self.kept: int | None = None
 
     @property
     def takes(self) -> bool:
@@ -174,7 +176,18 @@ class MetaslabGroup:
 
     # --- blocks -------------------------------------------------------------------------------------------------------
 
-    def place(self, asizes: U64Array, txg: int, copy: int, avoid: Collection[int]) -> tuple[U64Array, set[int]]:
+    def emptiest(self) -> int:
+        """The metaslab with the least allocated, of several the first."""
+        return min(range(len(self._used)), key=self._used.__getitem__)
+
+    def room_in(self, index: int) -> tuple[int, int]:
+        """Bytes that can be allocated in a metaslab, and a bound on the largest block."""
+        size = int(self.geometry.sizes[index])
+        return size - self._used[index] - self._waiting[index], int(self._largest[index])
+
+    def place(
+        self, asizes: U64Array, txg: int, copy: int, avoid: Collection[int], *, kept: bool = False
+    ) -> tuple[U64Array, set[int]]:
         """Find room for blocks, in turn.
 
         Args:
@@ -182,6 +195,7 @@ class MetaslabGroup:
             txg: they are written in.
             copy: which copies of their blocks these are, from 0.
             avoid: metaslabs not to be used.
+            kept: only in the metaslab that is kept from others.
 
         Returns:
             offsets of as many as there is room for, and the metaslabs they are in.
@@ -189,10 +203,14 @@ class MetaslabGroup:
         parts: list[U64Array] = []
         used: set[int] = set()
         barred = set(avoid)
+        if not kept and self.kept is not None:
+            barred.add(self.kept)
         done = 0
         try:
             while done < len(asizes):
-                index = self._choose(copy, int(asizes[done]), barred)
+                index = self._choose(copy, int(asizes[done]), barred) if not kept else self.kept
+                if index in barred or (kept and self.room_in(self.kept or 0)[1] < int(asizes[done])):
+                    break
                 if index is None:
                     break
                 one = self.loaded(index)
@@ -298,6 +316,44 @@ class MetaslabGroup:
             if not one.sync_done(txg, defer):
                 self._changed.discard(index)
             self._learn(one)
+
+
+class EmbeddedLog:
+    """The one metaslab of a vdev that is for intent logs, where there are no devices for them: log blocks come and go,
+    and would leave holes among the others. Nothing on disk tells which it is.
+
+    To a ``MetaslabClass`` it is a vdev with one metaslab.
+
+    Source: OpenZFS, vdev.c (``vdev_metaslab_init``, embedded slog).
+    """
+
+    def __init__(self, group: MetaslabGroup) -> None:
+        self.group = group
+        self.id, self.top = group.id, group.top
+        self.index = group.kept = group.emptiest()
+
+    @property
+    def takes(self) -> bool:
+        """Blocks may be allocated on the vdev."""
+        return self.group.takes
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that can be allocated now."""
+        return self.group.room_in(self.index)[0]
+
+    @property
+    def largest(self) -> int:
+        """No block larger than this can be placed."""
+        return self.group.room_in(self.index)[1]
+
+    def place(self, asizes: U64Array, txg: int, copy: int, avoid: Collection[int]) -> tuple[U64Array, set[int]]:
+        """See ``MetaslabGroup.place``."""
+        return self.group.place(asizes, txg, copy, avoid, kept=True)
+
+    def unallocate(self, offsets: U64Array, asizes: U64Array, txg: int) -> None:
+        """See ``MetaslabGroup.unallocate``."""
+        self.group.unallocate(offsets, asizes, txg)
 
 
 def _weight_of_bound(largest: U64Array) -> U64Array:

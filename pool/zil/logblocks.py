@@ -174,7 +174,7 @@ class LogBlocks:
         """Writing failed: if blocks of the log lie on devices of their own, later ones do not."""
         tops = self.writer.zio.tree.tops
         if any(tops[link.vdev].is_log for link in self._chain):
-            self.cls = AllocClass.NORMAL
+            self.cls = AllocClass.EMBEDDED_LOG
 
     # --- blocks -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from uberblock.pool.errors import CorruptError
 from .conftest import Config, top, tree_of
 
 MIB = 1 << 20
-NORMAL, LOG, SPECIAL, DEDUP = AllocClass
+NORMAL, LOG, SPECIAL, DEDUP, EMBEDDED_LOG = AllocClass
 Make = Callable[..., Any]
 U64 = NDArray[np.uint64]
 
@@ -130,6 +130,33 @@ def test_without_classes_everything_is_normal(make_tree: Make, make_top: Make) -
     allocator = Allocator(make_tree(make_top()))
     assert all(allocator.allocate([512], txg=4, cls=cls)[0, 0, 2] == 4096 for cls in AllocClass)
     assert not allocator.special_takes_data() and not allocator.has(LOG)
+
+
+def test_logs_without_devices_have_a_metaslab_of_their_own(make_tree: Make, make_top: Make) -> None:
+    """The emptiest, where there are more than 64; others use it only when nothing else is left."""
+    metaslab, count = 512 * MIB, 70
+    tree = make_tree(make_top(count * metaslab))
+    used = np.full(count, metaslab - 2 * MIB)
+    used[[41, 50]] -= 128 << 10
+
+    def load(vdev: int, index: int) -> tuple[U64, U64]:
+        return words(index * metaslab), words(index * metaslab + int(used[index]))
+
+    def where(placed: U64) -> set[int]:
+        return {offset // metaslab if asize else -1 for _, offset, asize in placed.reshape(-1, 3).tolist()}
+
+    allocator = Allocator(tree, load=load, allocated={0: used})
+    assert where(allocator.allocate(np.full(10, 4096), txg=4, cls=LOG)) == {41}
+    assert where(allocator.allocate([4096], txg=4, cls=EMBEDDED_LOG)) == {41}
+    everything = allocator.allocate(np.full((count - 1) * 16 + 1, 128 << 10), txg=4)
+    assert 41 not in where(everything) and -1 not in where(everything)
+    late = allocator.allocate(np.full(20, 128 << 10), txg=4)
+    assert where(late) == {41, -1}, "the log's, then nothing"
+    assert where(allocator.allocate([128 << 10], txg=4, cls=LOG)) == {-1}
+    assert where(allocator.allocate([4096], txg=4, cls=LOG)) == {41}
+    assert allocator.space(NORMAL) == count * metaslab and allocator.space(EMBEDDED_LOG) == 0
+    few = Allocator(make_tree(make_top(60 * metaslab)))
+    assert where(few.allocate([4096], txg=4)) == where(few.allocate([4096], txg=4, cls=LOG)) == {0}
 
 
 def test_small_data_may_fill_three_quarters(make_tree: Make, make_top: Make) -> None:
