@@ -279,38 +279,40 @@ class Engine:
             return self._sync(why, asked)
 
     def _sync(self, why: str, asked: float) -> int:
-        tx = self.tx
-        with tx.lock:
-            tx.wait()  # another thread may have begun meanwhile
-            tx.check()
-            if tx.active:
-                raise UsageError("a txg cannot be written inside a transaction")
-            if not self.anything:
-                return self.synced_txg
-            try:
-                self._close(why, asked)
-            except BaseException as error:
-                tx.broken = f"txg {tx.txg} could not be closed ({error})"
-                raise
-        # Only this thread writes from here on; whoever holds the lock may be waiting for it.
-        txg = tx.txg
+        tx, begun = self.tx, False
         try:
+            with tx.lock:
+                tx.wait()  # another thread may have begun meanwhile
+                tx.check()
+                if tx.active:
+                    raise UsageError("a txg cannot be written inside a transaction")
+                if not self.anything:
+                    return self.synced_txg
+                begun = True
+                self._close(why, asked)
+            # Only this thread writes from here on; whoever holds the lock may be waiting for it.
             self._write_tree()
             self._flush_tree()
             self._make_real()
-            self._starved = self._is_starved()
-            self.history.done(txg, self.tree.io.total())
-            self.on_synced()
-            for dataset in self._closed:
-                dataset.objset.settled()
-            self._closed = []
-            self.synced_txg = txg  # last: what was worked out from figures holds as long as this stays
+            self._settled(tx.txg)
+            return tx.txg
         except BaseException as error:
-            tx.broken = tx.broken or f"txg {txg} could not be written ({error})"
+            if begun:
+                tx.broken = f"txg {tx.txg} could not be written ({error})"
             raise
         finally:
-            tx.written()
-        return txg
+            if begun and tx.final:
+                tx.written()
+
+    def _settled(self, txg: int) -> None:
+        """A txg is on disk."""
+        self._starved = self._is_starved()
+        self.history.done(txg, self.tree.io.total())
+        self.on_synced()
+        for dataset in self._closed:
+            dataset.objset.settled()
+        self._closed = []
+        self.synced_txg = txg  # last: what was worked out from figures holds as long as this stays
 
     def _close(self, why: str, asked: float) -> None:
         """Set everything aside that waits in the open txg, and open the next. This thread is to write it."""
