@@ -431,6 +431,8 @@ class MutableObjset(Objset):
         """
         dn = self.dnode(number)
         changes = dn.dirty()
+        if number > 0:
+            self._slots.used(number // SLOTS_PER_BLOCK)  # known from here on: it stays taken until that is on disk
         for blkid in list(changes.blocks):
             dn._drop(blkid)
         for blkid in list(changes.placed):

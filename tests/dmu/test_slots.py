@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +61,32 @@ def test_numbers_that_an_earlier_session_freed_are_given_out_again(world: World)
     assert new[-1] > max(numbers)
     last = world.sync()
     assert last.object_count == len(numbers)
+
+
+def test_a_number_is_not_given_out_while_its_object_is_being_freed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when the dnode block is free of it already, and the txg not over."""
+    made(world, 40)
+    reopened(world, freed(world, [7]))
+    with world.tx.transaction():
+        for number in (33, 35):
+            world.objset.free(number)
+    put, later = MutableObjset._put_dnodes, list[int]()
+
+    def put_and_let_others_in(self: MutableObjset, objects: Any) -> None:
+        put(self, objects)
+        with ThreadPoolExecutor(1) as other:
+            later.extend(other.submit(made, world, 3).result())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MutableObjset, "_put_dnodes", put_and_let_others_in)
+        world.sync()
+    assert not {33, 35} & set(later), "they were on their way out"
+    for _ in range(2):
+        later += made(world, 3)
+        world.sync()
+    assert len(set(later)) == len(later) and {33, 35} <= set(later)
 
 
 def test_a_whole_pointers_worth_is_searched_only_where_there_is_room(
