@@ -195,7 +195,7 @@ class FileDevice(Device):
                 os.pwrite(fd, bytes(length), offset)
 
     def write_durable(self, offset: int, data: Buffer) -> bool:
-        view = as_bytes(data)
+        view = data if isinstance(data, bytes | bytearray) else as_bytes(data)
         if self.cache != "writeback" or self.readonly or offset + len(view) > self.size:
             return False
         code = blockwrite.write_durable(self._descriptor(), view, offset)

@@ -55,6 +55,7 @@ class IoStats:
         self._waiting: deque[tuple[int, Columns, Bools | bool]] = deque()
         self._columns = 0  # about how many wait; only says when to add up
         self._sums = np.zeros((5, 0), np.int64)
+        self._others: dict[int, list[int]] = {}  # by leaf, not in the sums yet: a list is quicker than an array
         self._lock = Lock()
 
     @property
@@ -77,8 +78,14 @@ class IoStats:
             size: bytes of the reads or writes.
         """
         with self._lock:
-            self._grow(leaf + 1)
-            self._sums[:, leaf] += (reads, size if reads else 0, writes, size if writes else 0, flushes)
+            row = self._others.get(leaf)
+            if row is None:
+                row = self._others[leaf] = [0] * 5
+            row[_READS] += reads
+            row[_READ_BYTES] += size if reads else 0
+            row[_WRITES] += writes
+            row[_WRITE_BYTES] += size if writes else 0
+            row[_FLUSHES] += flushes
 
     def of(self, leaf: int) -> LeafIo:
         """What leaf number ``leaf`` did so far."""
@@ -102,6 +109,10 @@ class IoStats:
 
     def _fold(self) -> None:
         with self._lock:
+            for leaf, row in self._others.items():
+                self._grow(leaf + 1)
+                self._sums[:, leaf] += row
+            self._others.clear()
             self._columns = 0
             while True:
                 try:

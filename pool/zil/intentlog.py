@@ -19,7 +19,7 @@ Source: OpenZFS, zil.c (``zil_commit``), zfs_log.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -58,19 +58,32 @@ class SyncMode(IntEnum):
     DISABLED = 2
 
 
-@dataclass(eq=False, slots=True)
 class _Caller:
     """Somebody who waits.
 
     Attributes:
         number: the object asked for; None: everything.
-        turn: held until there is something to know: the caller was served, or is to serve the others.
+        turn: held until there is something to know: the caller was served, or is to serve the others. None: it serves
+            the others from the start.
     """
 
-    number: int | None
-    turn: Lock = field(default_factory=Lock)
-    done: bool = False
-    error: BaseException | None = None
+    __slots__ = ("done", "error", "number", "turn")
+
+    def __init__(self, number: int | None) -> None:
+        self.number = number
+        self.turn: Lock | None = None
+        self.done = False
+        self.error: BaseException | None = None
+
+    def wait(self) -> None:
+        """Until somebody lets it go."""
+        if self.turn is not None:
+            self.turn.acquire()
+
+    def go(self) -> None:
+        """Let it go."""
+        if self.turn is not None and self.turn.locked():
+            self.turn.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +264,11 @@ class IntentLog:
             self._callers.append(caller)
             waits, self._busy = self._busy, True
             if waits:
+                caller.turn = Lock()
                 caller.turn.acquire()
         if waits:
             try:
-                caller.turn.acquire()  # until somebody lets it go
+                caller.wait()
             except BaseException:
                 self._leave(caller)
                 raise
@@ -269,10 +283,10 @@ class IntentLog:
             if caller not in self._callers:
                 return
             self._callers.remove(caller)
-            if not caller.turn.locked():
+            if caller.turn is not None and not caller.turn.locked():
                 self._busy = bool(self._callers)
                 for one in self._callers[:1]:
-                    one.turn.release()
+                    one.go()
 
     def _lead(self) -> None:
         """Serve all who wait by now, and let one of those who come meanwhile serve the next."""
@@ -292,8 +306,7 @@ class IntentLog:
                 for one in batch:
                     one.done, one.error = True, error
                 for one in (*self._callers[:1], *batch):
-                    if one.turn.locked():
-                        one.turn.release()
+                    one.go()
 
     def _commit(self, objects: set[int] | None) -> None:
         prepared = None
@@ -364,12 +377,14 @@ class IntentLog:
             if isinstance(error, PoolError):
                 return None
             raise
-        self.stats.records += len(records)
-        self.stats.blocks += len(blocks)
+        stats, tops = self.stats, self.dataset.objset.writer.zio.tree.tops
+        stats.records += len(records)
+        stats.blocks += len(blocks)
         for block in blocks:
-            on_log = self.dataset.objset.writer.zio.tree.tops[block.link.vdev].is_log
-            self.stats.bytes_log += block.link.size if on_log else 0
-            self.stats.bytes_normal += 0 if on_log else block.link.size
+            if tops[block.link.vdev].is_log:
+                stats.bytes_log += block.link.size
+            else:
+                stats.bytes_normal += block.link.size
         return _Prepared(blocks, vdevs | {block.link.vdev for block in blocks[1:]}, txg, failures)
 
     @property

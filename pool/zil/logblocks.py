@@ -231,7 +231,7 @@ class LogBlocks:
             NoSpaceError: there is no room. The chain is to be given up then.
         """
         tail = self._chain[-1]
-        total = sum(len(record) for record, _ in records)
+        total = sum([len(record) for record, _ in records])
         self._sizes.append(_block_size(total))
         sealed: list[Filled] = []
         body, newest, left = bytearray(), 0, total

@@ -53,17 +53,18 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
         dn = fs.mutable(znode.object)
         grow_block(dn, end, fs.recordsize)
         dn.write(offset, source)
-        znode = _touched(fs, Znode(fs, dn), end)
+        znode = _touched(fs, dn, end)
         fs.log.note_write(dn, offset, len(source), znode.size)
         return znode
 
 
-def _touched(fs: MutableFilesystem, znode: Znode, end: int) -> Znode:
+def _touched(fs: MutableFilesystem, dn: MutableDnode, end: int) -> Znode:
+    """Times, and size if it has grown; gives the file as it is then."""
     now = pack_time(fs.clock())
     values: dict[str, bytes | None] = {"ZPL_MTIME": now, "ZPL_CTIME": now}
-    if end > znode.size:
+    size = fs.attributes.get(dn.bonus, "ZPL_SIZE")
+    if size is None or end > int.from_bytes(size[0], "little"):
         values["ZPL_SIZE"] = end.to_bytes(8, "little")
-    dn = fs.mutable(znode.object)
     fs.attributes.change(dn, values)
     return Znode(fs, dn)
 
