@@ -112,7 +112,9 @@ def pool_rate(pool: WritablePool, count: int, threads: int) -> Rate:
     for file in files:
         file.close()
     done = each * threads
-    python = (seconds - waiting.seconds) / done * 1e6 if threads == 1 else 0.0
+    # Flushes of several devices run at the same time: their seconds are not those of a request.
+    alone = threads == 1 and len(pool.tree.leaves) == 1
+    python = (seconds - waiting.seconds) / done * 1e6 if alone else 0.0
     return Rate(done / seconds, python, (stats.callers - callers) / (stats.commits - commits))
 
 

@@ -141,11 +141,13 @@ class MutableDnode(Dnode):
             tx.wait()
         if tx.first((id(self), "dnode")):
             tx.note(self._restore(self._state()))
+            self.objset.mark(self)
+        elif tx.final:
+            self.objset.mark(self)
         self.version += 1
         self._last = None
         if self.changes is None:
             self.changes = Changes()
-        self.objset.mark(self)
         return self.changes
 
     def fill_new(self, bonus: bytes, content: Block | None) -> None:
@@ -352,20 +354,20 @@ class MutableDnode(Dnode):
             LimitError: beyond what an object can have. NoSpaceError: the pool is full.
         """
         source = np.frombuffer(data, dtype=np.uint8)
-        size = self.datablksz
+        size, total = self.datablksz, len(source)
         if offset < 0:
             raise UsageError("an offset cannot be negative", offset=offset)
-        if not len(source):
+        if not total:
             return
-        self._check_blkid((offset + len(source) - 1) // size)
+        self._check_blkid((offset + total - 1) // size)
         done = 0
-        while done < len(source):
+        while done < total:
             blkid, skip = divmod(offset + done, size)
-            take = min(size - skip, len(source) - done)
+            take = min(size - skip, total - done)
             if take < size:
                 self._write_part(blkid, skip, source.data[done : done + take])
             else:
-                count = (len(source) - done) // size
+                count = (total - done) // size
                 take = count * size
                 rows = source[done : done + take].reshape(count, size)
                 if size >= PLACE_BLOCK and take >= PLACE_BYTES and not self.objset.tx.final:

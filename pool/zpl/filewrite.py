@@ -42,19 +42,20 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
         LimitError: beyond what a file can have. NoSpaceError: the pool is full.
     """
     source = np.frombuffer(data, dtype=np.uint8)
-    end = offset + len(source)
+    count = len(source)
+    end = offset + count
     if offset < 0:
         raise UsageError("an offset cannot be negative", offset=offset)
     if end > MAX_SIZE:
         raise LimitError("a file cannot be so long", dataset=fs.name, object=znode.object, bytes=end)
-    if not len(source):
+    if not count:
         return znode
     with fs.transaction():
         dn = fs.mutable(znode.object)
         grow_block(dn, end, fs.recordsize)
         dn.write(offset, source)
         znode = _touched(fs, dn, end)
-        fs.log.note_write(dn, offset, len(source), znode.size)
+        fs.log.note_write(dn, offset, count, znode.size)
         return znode
 
 
