@@ -1,4 +1,4 @@
-"""Pools written here while they lack disks: OpenZFS resilvers what the disks missed, and then they can be relied upon.
+"""Pools written here while they lack disks, or while one fails: OpenZFS resilvers what the disks missed.
 
 Needs a program that drives OpenZFS's engine in user space: ``realzfs`` in PATH, or what UBERBLOCK_REALZFS names. Its
 commands are separated by a lone comma; ``import``, ``txgs``, ``wait``, ``scrub``, ``status`` and ``export`` are used.
@@ -11,13 +11,16 @@ import os
 import random
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from conftest import find_program
 from uberblock.pool import Pool, import_pool
+from uberblock.pool.device.open import open_device
 from uberblock.pool.errors import PoolError
+from uberblock.pool.lab.faults import FailingFlush, Fault, FaultyDevice, Vanished, WriteError
 from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
 
@@ -27,7 +30,9 @@ POOL = "tank"
 SCAN = re.compile(r"scan func (\d) state (\d) examined \d+ issued \d+ processed (\d+) errors (\d+)")
 ERRORS = re.compile(r"R (\d+) W (\d+) C (\d+)")
 SCRUB, RESILVER, FINISHED = 1, 2, 2
-IMPORTS = 8  # until the resilver that an import asks for was seen: it begins a little later
+IMPORTS = 4  # until the resilver that an import asks for was seen: it begins a little later
+
+NO_FAULTS: Mapping[int, Fault] = {}
 
 Engine = Callable[..., str]
 
@@ -84,12 +89,22 @@ class Trial:
             self.volume = self.volume[:offset] + data + self.volume[offset + len(data) :]
             pool.sync()
 
-    def write(self, lost: Iterable[int] = ()) -> None:
-        """Open the pool with what is left, change it, and close it."""
-        found = [str(image) for number, image in enumerate(self.images) if number not in lost]
-        with open_pool(POOL, found, txg_seconds=0) as pool:
+    def write(self, lost: Iterable[int] = (), faults: Mapping[int, Fault] = NO_FAULTS) -> None:
+        """Open the pool with what is left and change it; close it, or crash if there are faults."""
+        found = [number for number in range(len(self.images)) if number not in lost]
+        with ExitStack() as stack:
+            files = [stack.enter_context(closing(open_device(self.images[number], readonly=False))) for number in found]
+            devices = [
+                FaultyDevice(file, [faults[number]] if number in faults else [])
+                for number, file in zip(found, files, strict=True)
+            ]
+            pool = open_pool(POOL, devices, txg_seconds=0)
             assert pool.health == ("DEGRADED" if lost else "ONLINE")
             self.change(pool)
+            if faults:
+                pool.abandon()
+            else:
+                pool.close()
 
     def read(self, lost: Iterable[int] = ()) -> Pool:
         return import_pool(POOL, [str(image) for number, image in enumerate(self.images) if number not in lost])
@@ -116,7 +131,7 @@ def scans(text: str) -> list[list[int]]:
 def resilver(engine: Engine, folder: Path) -> int:
     """Import the pool until a resilver of it has finished; the repaired bytes."""
     for _ in range(IMPORTS):
-        text = engine(folder, f"import {POOL}", f"txgs {POOL} 4", f"wait {POOL} resilver", f"export {POOL}")
+        text = engine(folder, f"import {POOL}", *[f"txgs {POOL} 4", f"wait {POOL} resilver"] * 5, f"export {POOL}")
         for kind, state, repaired, errors in scans(text):
             if kind == RESILVER and state == FINISHED:
                 assert errors == 0, text
@@ -145,15 +160,40 @@ def test_openzfs_resilvers(engine: Engine, tmp_path: Path, layout: str, lost: li
     trial.check()
     assert trial.missed() == set(lost)
     assert resilver(engine, tmp_path) > 500_000
+    resilvered(trial, engine, tmp_path)
+    trial.check(others)
+    trial.write(others)
+    trial.check(others)
+
+
+FAULTS: dict[str, Callable[[], Fault]] = {
+    "vanishes": lambda: Vanished(after=30),
+    "does not write": lambda: WriteError(after=30),
+    "does not flush": lambda: FailingFlush(after=3),
+    "does not write once": lambda: WriteError(after=40, times=1),
+}
+
+
+@pytest.mark.parametrize(("layout", "other"), [("mirror . .", 0), ("raidz1 . . .", 2)])
+@pytest.mark.parametrize("kind", list(FAULTS))
+def test_openzfs_resilvers_what_failed(engine: Engine, tmp_path: Path, layout: str, other: int, kind: str) -> None:
+    """A disk fails while the pool is written, and the machine crashes; what the disk did not get, it gets then."""
+    trial = Trial(tmp_path, layout)
+    trial.write(faults={1: FAULTS[kind]()})
+    assert trial.missed() == {1}
+    assert resilver(engine, tmp_path) > 0
+    resilvered(trial, engine, tmp_path)
+    trial.check([other])
+
+
+def resilvered(trial: Trial, engine: Engine, folder: Path) -> None:
+    """Nothing is missed any more, a scrub has nothing to repair, and the content is right."""
     assert trial.missed() == set()
-    text = engine(tmp_path, f"import {POOL}", f"scrub {POOL}", f"status {POOL}", f"export {POOL}")
+    text = engine(folder, f"import {POOL}", f"scrub {POOL}", f"status {POOL}", f"export {POOL}")
     assert scans(text) == [[SCRUB, FINISHED, 0, 0]], text
     leaves = ERRORS.findall(text)
     assert len(leaves) >= len(trial.images) and set(leaves) == {("0", "0", "0")}, text
     trial.check()
-    trial.check(others)
-    trial.write(others)
-    trial.check(others)
 
 
 def test_what_was_missed_is_gone_without_a_resilver(tmp_path: Path) -> None:
