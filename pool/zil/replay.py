@@ -53,15 +53,21 @@ XVATTR_FLAGS = {
     0x10000: PFlags.SPARSE, 0x20000: PFlags.PROJINHERIT,
 }  # fmt: skip
 XAT_CREATETIME, XAT_SCANSTAMP, XAT_PROJID = 0x1, 0x1000, 0x40000
-#: Bits of SETATTR's mask by platform: mode, uid, gid, size, atime, mtime.
+#: Bits of SETATTR's mask by platform: mode, uid, gid, size, atime, mtime. Source: vnode.h of Linux and of FreeBSD.
 LINUX_MASK = (0x1, 0x2, 0x4, 0x8, 0x10, 0x20)
 OTHER_MASK = (0x2, 0x4, 0x8, 0x80, 0x100, 0x200)
-#: Bits that only other platforms set.
-_ONLY_OTHER = 0x80 | 0x100 | 0x200 | 0x400
+#: Bits that only Linux sets (mode, both times, ctime, file, XVATTR), and those that only others set (size, both
+#: times, ctime, XVATTR). Linux keeps no others of its attributes' bits; FreeBSD refuses to set what its 0x70 mean.
+_ONLY_LINUX = 0x1 | 0x10 | 0x20 | 0x40 | 0x2000 | zilrecord.XVATTR_LINUX
+_ONLY_OTHER = 0x80 | 0x100 | 0x200 | 0x400 | zilrecord.XVATTR_OTHER
+#: What FreeBSD has for a size that is not to be set; no file has it. Source: its VNOVAL.
+NO_SIZE = (1 << 64) - 1
 ACL_FLAGS = {1: PFlags.ACL_AUTO_INHERIT, 2: PFlags.ACL_PROTECTED, 4: PFlags.ACL_DEFAULTED}
-#: Ids above this are no ids but stand for an owner of another domain, named in the record.
+#: In a record with FUIDs, ids from this on are no ids but stand for those FUIDs, one after the other (illumos). Without
+#: FUIDs they are ids like any other (Linux, FreeBSD).
 EPHEMERAL = 1 << 31
-WHITEOUT_MODE = stat.S_IFCHR
+MODE_MAX = 0xFFFF
+_FOLDERS = (TxType.MKDIR, TxType.MKDIR_ACL, TxType.MKDIR_ATTR, TxType.MKDIR_ACL_ATTR, TxType.MKXATTR)
 
 
 class FileReplay:
@@ -126,47 +132,42 @@ class FileReplay:
     def _folder(self, number: int) -> Znode:
         return self.fs.znode(number)
 
-    def _owner(self, value: int, domains: Sequence[bytes], order: list[int]) -> int:
-        """An owner as this file system numbers domains; ``order``: indices in the record, first met first."""
+    def _owner(self, value: int, domains: Sequence[bytes]) -> int:
+        """An owner as this file system numbers domains; a record numbers those it names, from 1."""
         index = value >> 32
         if not index:
             return value
-        if index not in order:
-            order.append(index)
-        place = order.index(index)
-        if place >= len(domains):
+        if index > len(domains):
             raise CorruptError("an owner in an intent log record lacks its domain", owner=f"{value:x}")
-        name = domains[place].decode("utf-8", "surrogateescape")
+        name = domains[index - 1].decode("utf-8", "surrogateescape")
         return domain_index(self.fs, name) << 32 | value & 0xFFFFFFFF
 
     # --- names ------------------------------------------------------------------------------------------------------
 
     def _create(self, record: Create) -> None:
         fs = self.fs
+        _check_kind(record)
         fs.clock = lambda: record.crtime_ns
         parent = self._folder(record.directory)
         if record.type == TxType.MKXATTR:
             self._make_hidden(record, parent)
             return
-        order: list[int] = []
-        new = self._new(record, parent, order)
-        znode = fs.make(parent, record.name, new)
+        znode = fs.make(parent, record.name, self._new(record, parent))
         if record.xvattr is not None:
             self._set_extended(znode, record.xvattr)
 
-    def _new(self, record: Create, parent: Znode, order: list[int]) -> NewFile:
+    def _new(self, record: Create, parent: Znode) -> NewFile:
         fs, kind = self.fs, stat.S_IFMT(record.mode)
         inherits = bool(parent.flags & PFlags.PROJINHERIT)
         projid = fs.new_projid if not inherits or fs.new_projid is None else parent.projid
         flags = int(parent.flags & PFlags.XATTR)
         if inherits and kind == stat.S_IFDIR:
             flags |= PFlags.PROJINHERIT
-        # Owners of the ACL come first in the record's list of domains only if they are met first: order is kept.
-        uid = self._owner(record.uid, record.domains, order)
-        gid = self._owner(record.gid, record.domains, order)
+        uid = self._owner(record.uid, record.domains)
+        gid = self._owner(record.gid, record.domains)
         acl = None
         if record.aces is not None:
-            aces = self._aces(record.aces, record.fuids, record.domains, order)
+            aces = self._aces(record.aces, record.fuids, record.domains)
             acl = (len(aces), encode_aces(aces, "<"))
             flags |= _acl_flags(record.acl_flags)
         return NewFile(
@@ -214,6 +215,8 @@ class FileReplay:
         fs.rename(source, record.source, target, record.target)
         if record.whiteout is not None:
             packed, mode, uid, gid, gen, seconds, nanoseconds, rdev = record.whiteout
+            if mode > MODE_MAX or not stat.S_ISCHR(mode):
+                raise CorruptError("a whiteout in an intent log record is no device", mode=f"{mode:o}")
             new = NewFile(
                 mode=mode, uid=uid, gid=gid, parent=source.object, gen=gen,
                 now_ns=seconds * 10**9 + nanoseconds, rdev=rdev, projid=fs.new_projid,
@@ -265,14 +268,15 @@ class FileReplay:
     # --- attributes -------------------------------------------------------------------------------------------------
 
     def _setattr(self, record: SetAttr) -> None:
-        fs, order = self.fs, list[int]()
-        foreign = not record.mask & zilrecord.XVATTR_LINUX and record.mask & _ONLY_OTHER
+        fs = self.fs
         mode, uid, gid, size, atime, mtime = (
-            bool(record.mask & bit) for bit in (OTHER_MASK if foreign else LINUX_MASK)
+            bool(record.mask & bit) for bit in (OTHER_MASK if _foreign(record) else LINUX_MASK)
         )
         znode = fs.znode(record.object)
-        new_uid = self._owner(record.uid, record.domains, order) if uid else None
-        new_gid = self._owner(record.gid, record.domains, order) if gid else None
+        if mode and record.mode > MODE_MAX:
+            raise CorruptError("an intent log record sets an impossible mode", mode=f"{record.mode:o}")
+        new_uid = self._owner(record.uid, record.domains) if uid else None
+        new_gid = self._owner(record.gid, record.domains) if gid else None
         if size:
             znode = filewrite.truncate(fs, self._file(record.object), record.size)
         if mode or uid or gid or atime or mtime or not size:
@@ -304,9 +308,9 @@ class FileReplay:
         fs.change(fs.znode(znode.object), values)
 
     def _set_acl(self, record: SetAcl) -> None:
-        fs, order = self.fs, list[int]()
+        fs = self.fs
         znode = fs.znode(record.object)
-        aces = self._aces(record.aces, record.fuids, record.domains, order)
+        aces = self._aces(record.aces, record.fuids, record.domains)
         mode = mode_of(znode.mode, aces, znode.uid, znode.gid)
         kept = int(znode.flags) & ~(PFlags.ACL_TRIVIAL | PFlags.NO_EXECS_DENIED | PFlags.INHERIT_ACE)
         if record.type == TxType.ACL:
@@ -320,18 +324,16 @@ class FileReplay:
             },
         )  # fmt: skip
 
-    def _aces(
-        self, aces: Sequence[Ace], fuids: Sequence[int], domains: Sequence[bytes], order: list[int]
-    ) -> list[Ace]:
+    def _aces(self, aces: Sequence[Ace], fuids: Sequence[int], domains: Sequence[bytes]) -> list[Ace]:
         """Entries with the owners they stand for."""
         waiting = list(fuids)
         result = []
         for ace in aces:
             who = ace.who
-            if who is not None and who >= EPHEMERAL:
+            if fuids and who is not None and who >= EPHEMERAL:
                 if not waiting:
                     raise CorruptError("an ACL in an intent log record lacks an owner", owner=f"{who:x}")
-                who = self._owner(waiting.pop(0), domains, order)
+                who = self._owner(waiting.pop(0), domains)
             result.append(Ace(ace.type, ace.flags, ace.mask, who, ace.object_type, ace.inherit_type))
         return result
 
@@ -343,6 +345,26 @@ class FileReplay:
         if record.value is not None:
             stored[name] = record.value
         fs.change(znode, {"ZPL_DXATTR": pack(stored), "ZPL_CTIME": fs.clock()})
+
+
+def _check_kind(record: Create) -> None:
+    """The mode of something new is of the kind that the record's type makes."""
+    if record.mode <= MODE_MAX:
+        kind = stat.S_IFMT(record.mode)
+        if record.type in _FOLDERS or record.type == TxType.SYMLINK:
+            fits = kind == (stat.S_IFLNK if record.type == TxType.SYMLINK else stat.S_IFDIR)
+        else:
+            fits = kind in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK)
+        if fits:
+            return
+    raise CorruptError(f"the mode of an intent log record does not fit {record.name_of_type}", mode=f"{record.mode:o}")
+
+
+def _foreign(record: SetAttr) -> bool:
+    """A mask is not of Linux. Where the bits leave it open (mode, owner, group), the field of the size tells it."""
+    if record.mask & _ONLY_LINUX:
+        return False
+    return bool(record.mask & _ONLY_OTHER) or record.size == NO_SIZE
 
 
 def _acl_flags(value: int) -> int:
