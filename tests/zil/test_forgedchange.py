@@ -143,3 +143,52 @@ def block_of(forge: Forge) -> bytes:
     (bp,) = forge.fs.znode("/one").dnode.bps(0, 1)
     assert int(blkptr.lsize(bp)) == len(DATA)
     return bytes(bp.tobytes())
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_clone_outlives_its_source(forge: WithFiles, first: bool) -> None:
+    """Clones are logged out of order: the source may be removed before or behind them in the log."""
+    remove = (TxType.REMOVE, struct.pack("<Q", forge.number()) + b"one\0")
+    clone = (TxType.CLONE_RANGE, struct.pack("<5Q", NEW, 0, len(DATA), len(DATA), 1) + block_of(forge))
+    records = [(TxType.CREATE, create_body(forge.number(), NEW, 0o100600, b"clone\0"))]
+    records += [remove, clone] if first else [clone, remove]
+    with forge.replayed(records) as pool:
+        assert pool.fs().read_bytes("/clone") == DATA
+        assert not pool.fs().exists("/one")
+
+
+SID, OTHER_SID = b"S-1-5-21-1-2-3\0", b"S-1-5-21-7-8-9\0"
+
+
+def test_owners_of_other_domains(forge: WithFiles) -> None:
+    """Of SETATTR the group was numbered first; of ACL the entries have the domains."""
+    number = forge.number("/folder/two")
+    owner = setattr_body(number, 0x46, 0, 2 << 32 | 5, 1 << 32 | 6, 0) + SID + OTHER_SID
+    fuids = struct.pack("<2Q", 1 << 32 | 8, 2 << 32 | 9)
+    entries = ace(1 << 31, 1, 0, 0) + ace(1 << 31 | 1, 2, 0x40, 1)
+    acl = struct.pack("<6Q", number, 2, 2, 2, 24, 0) + entries + fuids + OTHER_SID + SID
+    with forge.replayed([(TxType.SETATTR, owner), (TxType.ACL, acl)]) as pool:
+        domains = pool.fs().filesystem.domains
+        znode = pool.fs().znode("/folder/two")
+        first, second = (sid[:-1].decode() for sid in (SID, OTHER_SID))
+        assert [(domains[one[0]], one[1]) for one in (znode.owner, znode.group)] == [(second, 5), (first, 6)]
+        named = [one.who or 0 for one in znode.acl().aces]
+        assert [(domains[who >> 32], who & 0xFFFFFFFF) for who in named] == [(second, 8), (first, 9)]
+
+
+@pytest.mark.parametrize("kind", [TxType.CREATE, TxType.REMOVE, TxType.RENAME])
+def test_names_without_case(kind: TxType) -> None:
+    """Records that ask for names to be found whatever their case, where both ways are possible."""
+    forge = WithFiles(casesensitivity="mixed")
+    root = forge.number()
+    body = {
+        TxType.CREATE: create_body(root, NEW, 0o100600, b"NEW\0"),
+        TxType.REMOVE: struct.pack("<Q", root) + b"ONE\0",
+        TxType.RENAME: struct.pack("<2Q", root, root) + b"ONE\0uno\0",
+    }[kind]
+    names = {
+        TxType.CREATE: {"first", "one", "folder", "NEW"}, TxType.REMOVE: {"first", "folder"},
+        TxType.RENAME: {"first", "uno", "folder"},
+    }[kind]  # fmt: skip
+    with forge.replayed([(kind | 1 << 63, body)]) as pool:
+        assert set(pool.fs().listdir("/")) == names
