@@ -10,6 +10,7 @@ from uberblock.pool import create_pool, import_pool
 from uberblock.pool.alloc.allocator import AllocClass
 from uberblock.pool.dmu import mutable
 from uberblock.pool.env import Env
+from uberblock.pool.alloc.slop import slop_space
 from uberblock.pool.errors import (
     DeviceBusyError,
     DeviceError,
@@ -378,6 +379,40 @@ def test_full_pool(tmp_path: Path) -> None:
     pool.close()
     with import_pool("tank", [str(tmp_path)]) as reader:
         assert reader.verify().clean and reader.fs("tank").read_bytes("/f") == data
+
+
+def test_vdevs_count_before_anything_is_on_them(tmp_path: Path) -> None:
+    """Their space is part of the pool's, and they are still for what they were made for when it is opened again."""
+    pool = make(tmp_path, "d0 special d1 dedup d2 log d3")
+    for _ in range(2):
+        found = pool.spa.space.vdevs
+        assert [one.cls for one in found] == ["normal", "special", "dedup", "log"]
+        assert pool.spa.space.size == sum(one.size for one in found[:3]) and found[2].allocated == 0
+        pool.fs().write_bytes("/f", bytes(range(256)) * 8192)
+        pool.close()
+        pool = again(tmp_path)
+    assert pool.spa.space.vdevs[2].allocated == 0
+    pool.close()
+
+
+@pytest.mark.parametrize("layout", ["d0 special d1", "raidz1 d0 d1 d2 special mirror d3 d4"])
+def test_what_special_vdevs_hold_is_kept_free_of_the_others(tmp_path: Path, layout: str) -> None:
+    """Before 2.4.1 OpenZFS counts it as used, not as space: it could not even scrub a pool filled further than this."""
+    pool = make(tmp_path, layout, dataset_properties={"special_small_blocks": "1M"})
+    fs = pool.fs()
+    data = random.Random(1).randbytes(MIB)
+    with pytest.raises(NoSpaceError):
+        for number in range(1000):
+            fs.write_bytes(f"/f{number}", data)
+            pool.sync()
+    normal, special = pool.spa.space.vdevs
+    charged = [one.allocated // 512 * one.deflate for one in (normal, special)]
+    size = normal.size // 512 * normal.deflate
+    assert charged[1] > size // 4, "the special vdev has most of it"
+    assert size - slop_space(size) - sum(charged) in range(4 * MIB)
+    for number in range(5):
+        fs.unlink(f"/f{number}")
+    pool.close()
 
 
 def test_space_that_waits_is_waited_for(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ from . import poolconfig
 from .dtl import DtlStore
 from .moswrite import write_packed
 from .poolconfig import PoolFacts
+from .space import deflate_ratio
 from .spacemapstore import NO_SPACE, SpaceMapStore
 from .txghistory import TxgHistory
 
@@ -139,6 +140,7 @@ class Engine:
         self._mos_sizes = Sizes()
         self._settings = mos.settings
         self._room: tuple[int, int, int] = (-1, 0, 0)  # after which txg, bytes, slop space
+        self._elsewhere = 0
         #: Most of the space that is left waits for txgs to be written, so that it can be allocated again.
         self._starved = False
         tx.admit = self._admit
@@ -223,13 +225,27 @@ class Engine:
             cls = AllocClass.NORMAL
             room = self.allocator.free_bytes(cls) - self.allocator.deferred(cls)
             self._room = (synced, room, slop_space(self.allocator.space(cls)))
+            self._elsewhere = self._used_elsewhere()
         _, room, slop = self._room
-        kept = slop >> 1 if tx.freeing else slop
+        kept = slop >> 1 if tx.freeing else slop + self._elsewhere
         ratio, least = self._overhead
         waiting, closed = tx.waiting, tx.closed
         blocks = waiting.dirty_blocks + waiting.placed_blocks + closed.dirty_blocks + closed.placed_blocks + 1
         need = int((waiting.bytes + closed.bytes + more) * ratio) + blocks * least
         return max(room - kept, 0) if need > room - kept else None
+
+    def _used_elsewhere(self) -> int:
+        """Bytes on special and dedup vdevs, as many as they would be on the normal ones.
+
+        OpenZFS before 2.4.1 counts them as used, but not as space: unless as much of the normal class stays free, a
+        pool is full for it, so full that not even a scrub can begin. Source: spa_misc.c (``spa_update_dspace``).
+        """
+        used, of = 0, self.maps.classes
+        for number, cls in of.items():
+            if cls != AllocClass.LOG:
+                used += self.allocator.vdev_allocated(number) * deflate_ratio(self.tree, self.tree.tops[number])
+        normal = [top for top in self.tree.tops if top.id not in of and not top.is_log and top.type not in NO_SPACE]
+        return used // min((deflate_ratio(self.tree, top) for top in normal), default=512)
 
     def _is_starved(self) -> bool:
         cls = AllocClass.NORMAL
@@ -367,7 +383,7 @@ class Engine:
                 changed |= self._charge_mos()
                 changed |= self.dtls.append(number)
                 if self.maps.config_changed or self.dtls.config_changed:
-                    # A vdev was allocated from for the first time: its array of space maps is part of the config, and
+                    # A vdev is new: its array of space maps is part of the config, and
                     # so are the logs and states of leaves.
                     self.maps.config_changed = self.dtls.config_changed = False
                     self._put_config()

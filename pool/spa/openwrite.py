@@ -29,11 +29,10 @@ from ..zio.writer import ZioWriter
 from . import mos as metadata
 from .engine import Engine
 from .logs import Logs, txg_after, waiting_logs
-from .metaslabs import holds_data
 from .poolconfig import facts_of, follow_state
 from .scanwrite import restart_scan
 from .space import allocation_class, dsize_of
-from .spacemapstore import SpaceMapStore
+from .spacemapstore import NO_SPACE, SpaceMapStore
 
 if TYPE_CHECKING:
     from ..ondisk.features import FeatureReport
@@ -131,7 +130,7 @@ def open_for_writing(spa: Spa, env: Env, *, force: bool = False, discard_logs: b
         follow_state(leaf)
     logs = waiting_logs(spa)
     tx = TxManager(txg_after(spa, logs))
-    biases = {top.id: allocation_class(spa, top) for top in tree.tops if holds_data(top)}
+    biases = {top.id: allocation_class(spa, top) for top in tree.tops if top.type not in NO_SPACE}
     biases = {vdev: cls for vdev, cls in biases.items() if cls in ("special", "dedup")}
     store = SpaceMapStore.load(spa.mos, spa.directory, tree, biases)
     allocator = Allocator(tree, load=store.load_metaslab, classes=store.classes, allocated=store.allocated)

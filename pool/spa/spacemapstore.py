@@ -222,6 +222,8 @@ class SpaceMapStore:
         Args:
             allocator: knows the changes. number: of the sync pass, from 1.
         """
+        for one in self._vdevs.values():
+            self._make_array(one)
         changes = allocator.take_changes(self._writable.tx.txg)
         for change in changes:
             self._append(allocator, change, number)
@@ -271,12 +273,16 @@ class SpaceMapStore:
         one.objects[index] = dn.number
         if form.histograms and self._features is not None:
             self._features.add("spacemap_histogram")
-        if not one.array:
-            one.array = mos.allocate(ObjectType.OBJECT_ARRAY).number
-            set_pair(one.top, "metaslab_array", one.array)
-            self.config_changed = True
+        self._make_array(one)
         write_words(mos.dnode(one.array), index, np.array([dn.number], dtype=np.uint64))
         return dn.number
+
+    def _make_array(self, one: _VdevMaps) -> None:
+        """A vdev without an array of space maps counts as one that has no space, so each gets one in its first txg."""
+        if not one.array:
+            one.array = self._writable.allocate(ObjectType.OBJECT_ARRAY).number
+            set_pair(one.top, "metaslab_array", one.array)
+            self.config_changed = True
 
     def fold_logs(self) -> None:
         """What waits in log space maps goes into the metaslabs' own maps, and the logs go."""
