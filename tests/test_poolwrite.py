@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from uberblock.pool import create_pool, import_pool
 from uberblock.pool.alloc.allocator import AllocClass
+from uberblock.pool.alloc.slop import slop_space
 from uberblock.pool.dmu import mutable
 from uberblock.pool.env import Env
-from uberblock.pool.alloc.slop import slop_space
 from uberblock.pool.errors import (
     DeviceBusyError,
     DeviceError,

@@ -123,19 +123,21 @@ class Space:
 
     @cached_property
     def datasets(self) -> PoolSpace:
-        """The figures that datasets' available space rests on."""
-        normal = log = kept = 0
+        """The figures that datasets' available space rests on.
+
+        What special and dedup vdevs hold is not part of the size: so OpenZFS counts before 2.4.1, and we, who do not
+        fill a pool further than that (``Engine``). Source: spa_misc.c (``spa_update_dspace``).
+        """
+        normal = log = 0
         for one in self.vdevs:
             if one.cls == "normal" and not one.vdev.config.get("non_allocating"):
                 normal += one.size // 512 * one.deflate
                 if one.metaslabs >= EMBEDDED_LOG_METASLABS:
                     log += one.metaslab_size // 512 * one.deflate
-            elif one.cls in ("special", "dedup"):
-                kept += one.allocated // 512 * one.deflate
         saved = dedup_totals(self._spa).saved + clone_totals(self._spa).saved
         normal -= log
         deferred = self._spa.dsl.deferred_bytes
-        return PoolSpace(normal + kept + saved, slop_space(normal, log), self.checkpoint, deferred)
+        return PoolSpace(normal + saved, slop_space(normal, log), self.checkpoint, deferred)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Case:
         words: the layout, a dot for each disk.
         options: words for ``zpool create`` before the pool's name.
         how: ``create``: by ``zpool create``, labels of type file; ``mkfs``: by ``mkfs``, labels of type disk.
+        steps: of each random workload. threads: each has one of its own, and txgs are written meanwhile.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     datasets: tuple[Dataset, ...] = ()
     how: Literal["create", "mkfs"] = "create"
     steps: int = 150
+    threads: bool = False
     images: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,6 +107,11 @@ def cases() -> list[Case]:
     found = [Case(f"k-{name}", words, options, datasets=_usual()) for name, (words, options) in LAYOUTS.items()]
     found.append(Case("k-properties", "mirror . .", size="2G", datasets=_properties(), steps=0))
     found.append(Case("k-churned", "raidz2 . . . .", size="256M", datasets=_usual(), steps=2500))
+    busy = tuple(Dataset(f"churn{number}", "churn") for number in range(3))
+    found += [
+        Case(f"k-threads-{name}", LAYOUTS[name][0], size="256M", datasets=busy, steps=1500, threads=True)
+        for name in ("single", "raidz1", "special-mirror")
+    ]
     fill = (Dataset("full", "full", ("acltype=posix", "dnodesize=auto")), Dataset("sample", "sample", ("copies=2",)))
     for name in ("single", "raidz1-9", "special-mirror", "draid1"):
         words, options = LAYOUTS[name]

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ Tree = dict[str, Entry]
 ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 #: Facts that what was put in says; a directory's size is the file system's own.
 FACTS = ("type", "mode", "uid", "gid", "nlink", "size", "mtime_ns", "sha256", "target", "rdev", "xattr")
+#: Between two txgs where threads write.
+TXG_SECONDS = 0.05
 
 
 @dataclass
@@ -105,7 +108,11 @@ def _create(made: Made, words: list[str], work: Path, seed: int) -> None:
             if readonly:
                 command("zfs", "set", "-d", made.folder, "readonly=on", name)
             made.trees[name] = expected(folder, one)
-    with open_pool(case.name, [str(made.folder)], txg_seconds=0) as pool:
+    with (
+        open_pool(case.name, [str(made.folder)], txg_seconds=TXG_SECONDS if case.threads else 0) as pool,
+        ThreadPoolExecutor(len(case.datasets) if case.threads else 1) as threads,
+    ):
+        churning: list[Future[None]] = []
         for one in case.datasets:
             name = f"{case.name}/{one.name}"
             if one.filling == "volume":
@@ -115,7 +122,12 @@ def _create(made: Made, words: list[str], work: Path, seed: int) -> None:
                 made.volumes[name] = hashlib.sha256(data).hexdigest()
             elif one.filling == "churn":
                 model = made.models.setdefault(name, ModelFs())
-                churn(pool, name, model, random.Random(f"{seed}/{name}"), case.steps)
+                rng = random.Random(f"{seed}/{name}")
+                churning.append(threads.submit(churn, pool, name, model, rng, case.steps))
+                if not case.threads:
+                    churning[-1].result()
+        for one_churn in churning:
+            one_churn.result()
 
 
 def churn(pool: Any, name: str, model: ModelFs, rng: random.Random, steps: int) -> None:
