@@ -10,7 +10,7 @@ from .device.cachemode import cache_mode
 from .dsl.propset import Setting
 from .dsl.proptable import Types
 from .env import Env
-from .errors import ExistsError, NotFoundError, UnsupportedError, UsageError
+from .errors import ExistsError, NotFoundError, UsageError
 from .poolset import understand_new
 from .poolwrite import DIRTY_MAX, TXG_SECONDS, WritablePool
 from .spa.compatsets import Compatibility
@@ -26,6 +26,9 @@ from .spa.vdevspec import Place, parse_for_create
 
 #: What a layout is made of: words of ``zpool create``, paths, devices.
 Layout = Sequence[Place] | str
+
+#: Properties of the root dataset that ask something of the pool's space.
+LIMITS = ("quota", "reservation", "refreservation")
 
 
 def create_pool(
@@ -74,6 +77,7 @@ def create_pool(
 
     Raises:
         SpecError, PoolNameError: what was asked for is refused. DeviceError: a device cannot be opened or written.
+        NoSpaceError: the pool is smaller than what is to be reserved.
     """
     check_pool_name(name)
     mode = cache_mode(cache)
@@ -105,10 +109,19 @@ def create_pool(
     places = _places(vdevs)
     for device in vdevs.owned:
         device.close()
-    return open_pool(
+    pool = open_pool(
         vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max,
         options=ImportOptions(threads=threads, keep_paths=bool(options.label_paths), cache=mode),
     )  # fmt: skip
+    try:
+        # Whether they can be kept shows when there is a pool.
+        for one in plan.limits:
+            pool.set(name, one.name, one.value)
+    except BaseException:
+        pool.destroy_pool()
+        vdevs.discard()
+        raise
+    return pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,7 @@ class PoolPlan:
     choice: FeatureChoice
     stored: Mapping[str, int | str]
     dataset: Sequence[Setting]
+    limits: Sequence[Setting]
     fixed: Mapping[str, int]
     ashift: int
     comment: str | None
@@ -152,12 +166,11 @@ def plan_pool(
         compatibility = load_compatibility(str(named))
     choice = choose(wanted, compatibility, none=none)
     settings, fixed = understand_new(dataset_properties, Types.FILESYSTEM, choice.names.__contains__)
-    limits = [one.name for one in settings if one.name in ("quota", "reservation", "refreservation") and one.value]
-    if limits:
-        raise UnsupportedError(f"{limits[0]} of the root dataset is not set at creation", "set it later")
+    limits = [one for one in settings if one.name in LIMITS]
+    settings = [one for one in settings if one.name not in LIMITS]
     ashift = stored.get("ashift", 0)
     return PoolPlan(
-        choice, stored, settings, fixed, ashift if isinstance(ashift, int) else 0,
+        choice, stored, settings, limits, fixed, ashift if isinstance(ashift, int) else 0,
         str(comment) if comment else None, None if named in (None, "", "off") else str(named),
     )  # fmt: skip
 

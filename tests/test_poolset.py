@@ -118,6 +118,18 @@ def test_limits_that_cannot_be(pool: WritablePool) -> None:
         pool.inherit("tank/a", "quota")
 
 
+def test_limits_of_the_root_dataset_at_creation(tmp_path: Path) -> None:
+    disk = tmp_path / "d0"
+    with pytest.raises(NoSpaceError):
+        create_pool("tank", [str(disk)], size=96 << 20, txg_seconds=0, dataset_properties={"reservation": "1T"})
+    assert not disk.exists()
+    limits = {"quota": "20M", "reservation": "5M", "refquota": "none"}
+    with create_pool("tank", [str(disk)], size=96 << 20, txg_seconds=0, dataset_properties=limits) as pool:
+        assert pool.dataset("tank").get("quota").text == "20M" and pool.dataset("tank").get("reservation").text == "5M"
+        with pytest.raises(NoSpaceError):
+            pool.fs().write_bytes("/x", os.urandom(21 << 20))
+
+
 def test_features_are_enabled_with_what_they_need(pool: WritablePool, tmp_path: Path) -> None:
     assert pool.set_pool("feature@large_microzap", "enabled") == ["large_blocks", "large_microzap"]
     assert pool.set_pool("feature@large_microzap", "enabled") == []
