@@ -109,19 +109,23 @@ def create_pool(
     places = _places(vdevs)
     for device in vdevs.owned:
         device.close()
-    pool = open_pool(
+    made = open_pool(
         vdevs.tree.root.guid, places, env=env, threads=threads, txg_seconds=txg_seconds, dirty_max=dirty_max,
         options=ImportOptions(threads=threads, keep_paths=bool(options.label_paths), cache=mode),
     )  # fmt: skip
+    _limit(made, vdevs, plan.limits)
+    return made
+
+
+def _limit(pool: WritablePool, vdevs: NewVdevs, limits: Sequence[Setting]) -> None:
+    """Whether the root dataset's limits can be kept shows when there is a pool; if not, there is none."""
     try:
-        # Whether they can be kept shows when there is a pool.
-        for one in plan.limits:
-            pool.set(name, one.name, one.value)
+        for one in limits:
+            pool.set(pool.name, one.name, one.value)
     except BaseException:
         pool.destroy_pool()
         vdevs.discard()
         raise
-    return pool
 
 
 @dataclass(frozen=True, slots=True)
