@@ -394,6 +394,18 @@ class MutableDnode(Dnode):
 
         self.objset.tx.note(undo)
 
+    def patch(self, held: Block, skip: int, data: memoryview, bonus: bytes) -> None:
+        """Bytes of a block that waits with the open txg, and a bonus as long as before: a transaction of its own.
+
+        There is nothing to take back, since nothing here fails. The caller holds the lock, no transaction is open, and
+        nothing has changed the object since it was last written to.
+        """
+        self.version += 1
+        self.block_version += 1
+        self._last = None
+        # Whoever reads meanwhile sees all of it or nothing: the interpreter's lock is not let go.
+        held.data[skip : skip + len(data)], self._bonus = data, bonus
+
     def _take_whole(self, first: int, rows: Block) -> None:
         """Take new content for whole blocks."""
         self.dirty()

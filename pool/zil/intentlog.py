@@ -181,6 +181,15 @@ class IntentLog:
         """See ``OpLog``."""
         self._add(Written(dn, offset, length, size))
 
+    def note_lone_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
+        """See ``OpLog``."""
+        txg = self.tx.open_txg
+        if self.mode is SyncMode.DISABLED:
+            self._gap = txg
+        else:
+            self._queue.add(txg, [Written(dn, offset, length, size)], self._synced())
+        self._fresh = True
+
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
         """See ``OpLog``. Without the feature, and for an empty value, there is no record that tells of it."""
         if self.saxattr and (value is None or value):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..zpl.oplog import Encoder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """A change that is told by what it was called with. ``object``: it changes only this one; 0: names."""
 
@@ -27,7 +27,7 @@ class Told:
     object: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """Bytes that were written to an object. What is logged is what is there when it is asked for.
 
@@ -48,7 +48,7 @@ class Written:
 Itx = Told | Written
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
     """What one transaction changed.
 

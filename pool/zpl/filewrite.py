@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..dmu.mutable import MutableDnode
+from ..dmu.mutable import PATCH_SHARE, MutableDnode
 from ..errors import LimitError, UsageError
 from ..ondisk import zilencode
 from .attributes import pack_time
 from .file import MAX_SIZE
 from .openfile import OpenFile
+from .patched import PatchedBlock
 from .writable import MutableFilesystem
 from .znode import Znode
 
@@ -165,6 +166,7 @@ class MutableFile(OpenFile):
         self.mode = "rb+" if readable else "ab" if append else "wb"
         self._append = append
         self._readable = readable
+        self._patched: PatchedBlock | None = None
 
     def readable(self) -> bool:
         """It may be read."""
@@ -186,10 +188,12 @@ class MutableFile(OpenFile):
         """Write at the position (or, when appending, at the end); gives the bytes written: always all."""
         self._open()
         view = memoryview(buffer).cast("B")
-        with self.fs.transaction():
-            if self._append:
+        if self._append:
+            with self.fs.transaction():
                 self._refresh()
                 self._at = self.size
+                self._put(view, self._at)
+        else:
             self._put(view, self._at)
         self._at += len(view)
         self._settle()
@@ -204,8 +208,16 @@ class MutableFile(OpenFile):
         return len(view)
 
     def _put(self, view: memoryview, offset: int) -> None:
-        self.znode = write(self.fs, self.znode, offset, view)
-        self.dnode, self.size = self.znode.dnode, self.znode.size
+        if self._patched is not None and self._patched.write(offset, view):
+            self.size = self._patched.size
+            return
+        fs = self.fs
+        with fs.transaction():
+            self.znode = write(fs, self.znode, offset, view)
+            dn = fs.mutable(self.znode.object)
+            small = 0 < len(view) <= dn.datablksz // PATCH_SHARE
+            self._patched = PatchedBlock.find(fs, dn, offset + len(view) - 1) if small else None
+        self.dnode, self.size = dn, self.znode.size
 
     def _settle(self) -> None:
         """With ``O_SYNC`` what was done is durable now; inside a transaction that is when it is over."""

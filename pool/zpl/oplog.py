@@ -31,6 +31,9 @@ class OpLog(Protocol):
     def note_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
         """Bytes of an object were written; its content has ``size`` bytes since."""
 
+    def note_lone_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
+        """The same and nothing else, in a transaction of its own that is over with it."""
+
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
         """A packed extended attribute was set, by its stored name, or removed (None)."""
 
@@ -60,6 +63,9 @@ class NoLog:
         """See ``OpLog``."""
 
     def note_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
+        """See ``OpLog``."""
+
+    def note_lone_write(self, dn: MutableDnode, offset: int, length: int, size: int) -> None:
         """See ``OpLog``."""
 
     def note_xattr(self, number: int, name: bytes, value: bytes | None) -> None:
