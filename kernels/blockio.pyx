@@ -1,35 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Batched block input: read, rebuild, verify, decompress. The face of blockio_impl.h."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from uberblock.kernels import checksum, raidz
-
-cdef extern from "choice.h" nogil:
-    ctypedef struct ub_choice:
-        pass
-    ctypedef struct ub_candidate:
-        const char *name
-    ctypedef struct ub_family:
-        const char *name
-    const ub_candidate *ub_family_in_use(const ub_family *family)
-    void ub_family_share(ub_family *family, ub_choice *choice)
-
-cdef extern from "raidz_impl.h" nogil:
-    ub_family *ub_raidz_family()
-
-cdef extern from "checksum_impl.h" nogil:
-    ctypedef struct ub_salt:
-        pass
-    void ub_salt_set(ub_salt *salt, const uint8_t *bytes)
-    enum:
-        UB_SALT_BYTES
-        UB_FAMILIES
-    ub_family *ub_checksum_family(int family)
+include "batch.pxi"
+include "sharing.pxi"
 
 cdef extern from "blockio_impl.h" nogil:
     ctypedef struct ub_column:
@@ -93,121 +71,77 @@ JOB_FIELDS = [("first", "<u4"), ("ngroups", "<u4"), ("psize", "<u4"), ("lsize", 
               ("dest", "<u8")]
 
 
-cdef Py_ssize_t records(Py_buffer *view, Py_ssize_t item, str name) except -1:
-    """Number of records of `item` bytes in a buffer."""
-    if view.len % item:
-        raise ValueError(f"{name} holds {view.len} bytes, which are no records of {item}")
-    return view.len // item
-
-
 cdef class _Devices:
     """The device table of one call; holds the buffers of memory devices."""
 
     cdef ub_device *table
-    cdef Py_buffer *views
-    cdef Py_ssize_t count, held
+    cdef Py_ssize_t count
+    cdef _Held held
 
     def __cinit__(self, devices):
         cdef Py_ssize_t i
+        cdef Py_buffer *view
         entries = list(devices)
         self.count = len(entries)
+        self.held = _Held(self.count)
         self.table = <ub_device *>calloc(self.count + 1, sizeof(ub_device))
-        self.views = <Py_buffer *>calloc(self.count + 1, sizeof(Py_buffer))
-        if self.table == NULL or self.views == NULL:
+        if self.table == NULL:
             raise MemoryError
         for i in range(self.count):
+            entry = entries[i]
             self.table[i].fd = -1
-            self.add(i, entries[i])
-
-    cdef int add(self, Py_ssize_t i, entry) except -1:
-        if entry is None:
-            return 0
-        if isinstance(entry, tuple):
-            fd, size = entry
-            if fd < 0 or size < 0:
-                raise ValueError(f"device {i}: descriptor {fd} and size {size} must not be negative")
-            self.table[i].fd = fd
-            self.table[i].size = size
-            return 0
-        PyObject_GetBuffer(entry, &self.views[self.held], PyBUF_SIMPLE)
-        self.table[i].base = <const uint8_t *>self.views[self.held].buf
-        self.table[i].size = <uint64_t>self.views[self.held].len
-        self.held += 1
-        return 0
+            if isinstance(entry, tuple):
+                fd, size = entry
+                if fd < 0 or size < 0:
+                    raise ValueError(f"device {i}: descriptor {fd} and size {size} must not be negative")
+                self.table[i].fd = fd
+                self.table[i].size = size
+            elif entry is not None:
+                view = self.held.take(entry, PyBUF_SIMPLE)
+                self.table[i].base = <const uint8_t *>view.buf
+                self.table[i].size = <uint64_t>view.len
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
-        free(self.views)
         free(self.table)
 
 
 def read(columns, groups, jobs, devices, out, status, faults, *, salt=b""):
     """Run a batch of jobs; see the type stub for the arguments."""
-    cdef Py_buffer view[NBUFFERS]
+    cdef _Held held = _Held(NBUFFERS)
+    cdef Py_buffer *view = held.views
     cdef ub_batch batch
     cdef ub_salt prepared
-    cdef int held = 0, rc
+    cdef int rc
     cdef _Devices table = _Devices(devices)
-    cdef bytes salt_bytes = bytes(salt)
     memset(&batch, 0, sizeof(batch))
-    if salt_bytes:
-        if len(salt_bytes) != UB_SALT_BYTES:
-            raise ValueError(f"the salt has {len(salt_bytes)} bytes instead of {UB_SALT_BYTES}")
-        ub_salt_set(&prepared, <const uint8_t *>salt_bytes)
-        batch.salt = &prepared
-    try:
-        for array, flags in ((columns, PyBUF_C_CONTIGUOUS), (groups, PyBUF_C_CONTIGUOUS),
-                             (jobs, PyBUF_C_CONTIGUOUS), (out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
-                             (status, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
-                             (faults, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)):
-            PyObject_GetBuffer(array, &view[held], flags)
-            held += 1
-        batch.columns = <const ub_column *>view[0].buf
-        batch.ncolumns = records(&view[0], sizeof(ub_column), "columns")
-        batch.groups = <const ub_group *>view[1].buf
-        batch.ngroups = records(&view[1], sizeof(ub_group), "groups")
-        batch.jobs = <const ub_job *>view[2].buf
-        batch.njobs = records(&view[2], sizeof(ub_job), "jobs")
-        batch.out = <uint8_t *>view[3].buf
-        batch.out_size = <uint64_t>view[3].len
-        batch.status = <uint8_t *>view[4].buf
-        batch.faults = <uint8_t *>view[5].buf
-        if <size_t>view[4].len != batch.njobs:
-            raise ValueError(f"status holds {view[4].len} bytes for {batch.njobs} jobs")
-        if <size_t>view[5].len != batch.ncolumns:
-            raise ValueError(f"faults holds {view[5].len} bytes for {batch.ncolumns} columns")
-        batch.devices = table.table
-        batch.ndevices = <size_t>table.count
-        with nogil:
-            rc = ub_blockio(&batch)
-        if rc != 0:
-            raise MemoryError
-    finally:
-        for i in range(held):
-            PyBuffer_Release(&view[i])
-
-
-cdef int share_choices() except -1:
-    """Run the kernels that raidz and checksum have chosen, and will choose; they are linked into this module again."""
-    cdef ub_choice *choices = <ub_choice *>PyCapsule_GetPointer(checksum._choices, "uberblock.kernels.checksum._choices")
-    cdef int family
-    for family in range(UB_FAMILIES):
-        ub_family_share(ub_checksum_family(family), &choices[family])
-    choices = <ub_choice *>PyCapsule_GetPointer(raidz._choice, "uberblock.kernels.raidz._choice")
-    ub_family_share(ub_raidz_family(), choices)
-    return 0
-
-
-share_choices()
+    batch.salt = salted(&prepared, bytes(salt))
+    for array, flags in ((columns, PyBUF_C_CONTIGUOUS), (groups, PyBUF_C_CONTIGUOUS),
+                         (jobs, PyBUF_C_CONTIGUOUS), (out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                         (status, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                         (faults, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)):
+        held.take(array, flags)
+    batch.columns = <const ub_column *>view[0].buf
+    batch.ncolumns = records(&view[0], sizeof(ub_column), "columns")
+    batch.groups = <const ub_group *>view[1].buf
+    batch.ngroups = records(&view[1], sizeof(ub_group), "groups")
+    batch.jobs = <const ub_job *>view[2].buf
+    batch.njobs = records(&view[2], sizeof(ub_job), "jobs")
+    batch.out = <uint8_t *>view[3].buf
+    batch.out_size = <uint64_t>view[3].len
+    batch.status = <uint8_t *>view[4].buf
+    batch.faults = <uint8_t *>view[5].buf
+    if <size_t>view[4].len != batch.njobs:
+        raise ValueError(f"status holds {view[4].len} bytes for {batch.njobs} jobs")
+    if <size_t>view[5].len != batch.ncolumns:
+        raise ValueError(f"faults holds {view[5].len} bytes for {batch.ncolumns} columns")
+    batch.devices = table.table
+    batch.ndevices = <size_t>table.count
+    with nogil:
+        rc = ub_blockio(&batch)
+    if rc != 0:
+        raise MemoryError
 
 
 def implementation():
     """The kernels this module runs: those that raidz and checksum say."""
-    families = {"raidz": ub_family_in_use(ub_raidz_family()).name.decode("ascii")}
-    cdef int i
-    for i in range(UB_FAMILIES):
-        name = ub_checksum_family(i).name.decode("ascii")
-        families[name] = ub_family_in_use(ub_checksum_family(i)).name.decode("ascii")
-    return families
+    return kernels_in_use()

@@ -1,35 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Batched block output: checksum, parity, write. The face of blockwrite_impl.h."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from uberblock.kernels import checksum, raidz
-
-cdef extern from "choice.h" nogil:
-    ctypedef struct ub_choice:
-        pass
-    ctypedef struct ub_candidate:
-        const char *name
-    ctypedef struct ub_family:
-        const char *name
-    const ub_candidate *ub_family_in_use(const ub_family *family)
-    void ub_family_share(ub_family *family, ub_choice *choice)
-
-cdef extern from "raidz_impl.h" nogil:
-    ub_family *ub_raidz_family()
-
-cdef extern from "checksum_impl.h" nogil:
-    ctypedef struct ub_salt:
-        pass
-    void ub_salt_set(ub_salt *salt, const uint8_t *bytes)
-    enum:
-        UB_SALT_BYTES
-        UB_FAMILIES
-    ub_family *ub_checksum_family(int family)
+include "batch.pxi"
+include "sharing.pxi"
 
 cdef extern from "blockwrite_impl.h" nogil:
     ctypedef struct ub_column:
@@ -65,36 +43,6 @@ cdef extern from "blockwrite_impl.h" nogil:
 
 cdef enum:
     NBUFFERS = 5
-
-
-cdef Py_ssize_t records(Py_buffer *view, Py_ssize_t item, str name) except -1:
-    """Number of records of `item` bytes in a buffer."""
-    if view.len % item:
-        raise ValueError(f"{name} holds {view.len} bytes, which are no records of {item}")
-    return view.len // item
-
-
-cdef class _Held:
-    """Buffers of Python objects, released together."""
-
-    cdef Py_buffer *views
-    cdef Py_ssize_t count
-
-    def __cinit__(self, Py_ssize_t most):
-        self.views = <Py_buffer *>calloc(most + 1, sizeof(Py_buffer))
-        if self.views == NULL:
-            raise MemoryError
-
-    cdef Py_buffer *take(self, object buffer, int flags) except NULL:
-        PyObject_GetBuffer(buffer, &self.views[self.count], flags)
-        self.count += 1
-        return &self.views[self.count - 1]
-
-    def __dealloc__(self):
-        cdef Py_ssize_t i
-        for i in range(self.count):
-            PyBuffer_Release(&self.views[i])
-        free(self.views)
 
 
 cdef class _Targets:
@@ -158,49 +106,40 @@ cdef class _Sources:
 
 def write(columns, groups, jobs, devices, sources, status, errors, *, salt=b""):
     """Run a batch of jobs; see the type stub for the arguments."""
-    cdef Py_buffer view[NBUFFERS]
+    cdef _Held held = _Held(NBUFFERS)
+    cdef Py_buffer *view = held.views
     cdef ub_output output
     cdef ub_salt prepared
-    cdef int held = 0, rc
+    cdef int rc
     cdef _Targets targets = _Targets(devices)
     cdef _Sources origin = _Sources(sources)
-    cdef bytes salt_bytes = bytes(salt)
     memset(&output, 0, sizeof(output))
-    if salt_bytes:
-        if len(salt_bytes) != UB_SALT_BYTES:
-            raise ValueError(f"the salt has {len(salt_bytes)} bytes instead of {UB_SALT_BYTES}")
-        ub_salt_set(&prepared, <const uint8_t *>salt_bytes)
-        output.salt = &prepared
-    try:
-        for array, flags in ((columns, PyBUF_C_CONTIGUOUS), (groups, PyBUF_C_CONTIGUOUS),
-                             (jobs, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
-                             (status, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
-                             (errors, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)):
-            PyObject_GetBuffer(array, &view[held], flags)
-            held += 1
-        output.columns = <const ub_column *>view[0].buf
-        output.ncolumns = records(&view[0], sizeof(ub_column), "columns")
-        output.groups = <const ub_group *>view[1].buf
-        output.ngroups = records(&view[1], sizeof(ub_group), "groups")
-        output.jobs = <ub_job *>view[2].buf
-        output.njobs = records(&view[2], sizeof(ub_job), "jobs")
-        output.status = <uint8_t *>view[3].buf
-        output.errors = <int32_t *>view[4].buf
-        if <size_t>view[3].len != output.njobs:
-            raise ValueError(f"status holds {view[3].len} bytes for {output.njobs} jobs")
-        if <size_t>view[4].len != output.ncolumns * sizeof(int32_t):
-            raise ValueError(f"errors holds {view[4].len} bytes for {output.ncolumns} columns")
-        output.devices = targets.table
-        output.ndevices = <size_t>targets.count
-        output.sources = origin.table
-        output.nsources = <size_t>origin.count
-        with nogil:
-            rc = ub_blockwrite(&output)
-        if rc != 0:
-            raise MemoryError
-    finally:
-        for i in range(held):
-            PyBuffer_Release(&view[i])
+    output.salt = salted(&prepared, bytes(salt))
+    for array, flags in ((columns, PyBUF_C_CONTIGUOUS), (groups, PyBUF_C_CONTIGUOUS),
+                         (jobs, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                         (status, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                         (errors, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)):
+        held.take(array, flags)
+    output.columns = <const ub_column *>view[0].buf
+    output.ncolumns = records(&view[0], sizeof(ub_column), "columns")
+    output.groups = <const ub_group *>view[1].buf
+    output.ngroups = records(&view[1], sizeof(ub_group), "groups")
+    output.jobs = <ub_job *>view[2].buf
+    output.njobs = records(&view[2], sizeof(ub_job), "jobs")
+    output.status = <uint8_t *>view[3].buf
+    output.errors = <int32_t *>view[4].buf
+    if <size_t>view[3].len != output.njobs:
+        raise ValueError(f"status holds {view[3].len} bytes for {output.njobs} jobs")
+    if <size_t>view[4].len != output.ncolumns * sizeof(int32_t):
+        raise ValueError(f"errors holds {view[4].len} bytes for {output.ncolumns} columns")
+    output.devices = targets.table
+    output.ndevices = <size_t>targets.count
+    output.sources = origin.table
+    output.nsources = <size_t>origin.count
+    with nogil:
+        rc = ub_blockwrite(&output)
+    if rc != 0:
+        raise MemoryError
 
 
 def write_durable(int fd, const uint8_t[::1] data, uint64_t offset):
@@ -233,25 +172,6 @@ def are_zero(sources, offsets, lengths, out):
             result[i] = ub_is_zero(origin.table[k].base + at[i], <size_t>size[i])
 
 
-cdef int share_choices() except -1:
-    """Run the kernels that raidz and checksum have chosen, and will choose; they are linked into this module again."""
-    cdef ub_choice *choices = <ub_choice *>PyCapsule_GetPointer(checksum._choices, "uberblock.kernels.checksum._choices")
-    cdef int family
-    for family in range(UB_FAMILIES):
-        ub_family_share(ub_checksum_family(family), &choices[family])
-    choices = <ub_choice *>PyCapsule_GetPointer(raidz._choice, "uberblock.kernels.raidz._choice")
-    ub_family_share(ub_raidz_family(), choices)
-    return 0
-
-
-share_choices()
-
-
 def implementation():
     """The kernels this module runs: those that raidz and checksum say."""
-    families = {"raidz": ub_family_in_use(ub_raidz_family()).name.decode("ascii")}
-    cdef int i
-    for i in range(UB_FAMILIES):
-        name = ub_checksum_family(i).name.decode("ascii")
-        families[name] = ub_family_in_use(ub_checksum_family(i)).name.decode("ascii")
-    return families
+    return kernels_in_use()

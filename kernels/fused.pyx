@@ -5,28 +5,17 @@ This file takes buffers apart, checks them, and releases the interpreter lock; i
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t, uintptr_t
 
-from . import checksum, raidz
+include "sharing.pxi"
 
 cdef extern from "byteorder.h" nogil:
     const bint UB_HOST_IS_BIG
     void ub_store_le64(uint8_t *p, uint64_t v)
     uint64_t ub_le64(const uint8_t *p)
 
-cdef extern from "choice.h" nogil:
-    ctypedef struct ub_choice:
-        pass
-    ctypedef struct ub_family:
-        pass
-    void ub_family_share(ub_family *family, ub_choice *choice)
-
 cdef extern from "checksum_impl.h" nogil:
-    enum:
-        UB_FAMILIES
-    ub_family *ub_checksum_family(int family)
     void ub_copy_fletcher4(uint8_t *to, const uint8_t *p, size_t n, int byteswap, uint64_t *sums)
 
 cdef extern from "raidz_impl.h" nogil:
@@ -37,7 +26,6 @@ cdef extern from "raidz_impl.h" nogil:
         UB_RAIDZ_OK
         UB_RAIDZ_BAD_HEIGHT
         UB_RAIDZ_BAD_LENGTH
-    ub_family *ub_raidz_family()
 
 cdef extern from "fused_impl.h" nogil:
     enum:
@@ -168,18 +156,3 @@ def generate_fletcher4(data, parity, *, bint byteswap=False):
         for i in range(held.count):
             PyBuffer_Release(&held.views[i])
     return stored(sums)
-
-
-cdef int share_choices() except -1:
-    """Run the kernels that raidz and checksum have chosen, and will choose; they are linked into this module again."""
-    cdef ub_choice *choices = <ub_choice *>PyCapsule_GetPointer(
-        checksum._choices, "uberblock.kernels.checksum._choices")
-    cdef int family
-    for family in range(UB_FAMILIES):
-        ub_family_share(ub_checksum_family(family), &choices[family])
-    choices = <ub_choice *>PyCapsule_GetPointer(raidz._choice, "uberblock.kernels.raidz._choice")
-    ub_family_share(ub_raidz_family(), choices)
-    return 0
-
-
-share_choices()
