@@ -21,7 +21,6 @@ from .spa import datasets, poolprops
 from .spa.featureset import PROPERTY
 from .spa.historywrite import log_internal
 from .spa.space import deflate_ratio
-from .zvolwrite import MutableZvol
 
 if TYPE_CHECKING:
     from .dsl.dataset import DslDataset
@@ -54,6 +53,9 @@ def follow(pool: WritablePool) -> None:
         filesystem = pool._filesystems.get(number)
         if filesystem is not None:
             pool._configure(filesystem, dsl)
+        volume = pool._volumes.get(number)
+        if volume is not None:
+            volume.readonly = props.get(dsl, "readonly").raw == 1
         pool._log(opened, dsl)
 
 
@@ -71,7 +73,7 @@ def set_property(pool: WritablePool, name: str, prop: str, text: int | str) -> N
     dsl = _head(pool, name)
     types = props.types_of(dsl)
     if prop == REFRESERVATION and text == "auto":
-        text = auto_reservation(pool.engine, dsl)
+        text = auto_reservation(pool, dsl)
     one = setting(prop, text, types, enabled=pool.engine.features.enabled)
     with following(pool):
         if one.name == VOLSIZE:
@@ -162,14 +164,14 @@ def inherited_fixed(pool: WritablePool, parent: DslDataset | None, fixed: Mappin
 def _resize(pool: WritablePool, dsl: DslDataset, size: int) -> None:
     """Make a volume larger or smaller; what lies beyond its new end is freed."""
     engine = pool.engine
-    volume = MutableZvol(datasets.open_dataset(engine, dsl).objset)
+    volume = pool._volume(dsl)
     reserved = reserved_for_head(dsl)
     if reserved and reserved == _reservation(engine, dsl, volume.size, volume.volblocksize):
         apply(pool, dsl, Setting(REFRESERVATION, _reservation(engine, dsl, size, volume.volblocksize)))
     volume.resize(size)
 
 
-def auto_reservation(engine: Engine, dsl: DslDataset) -> int:
+def auto_reservation(pool: WritablePool, dsl: DslDataset) -> int:
     """The refreservation that makes sure a volume can be filled.
 
     Raises:
@@ -177,8 +179,8 @@ def auto_reservation(engine: Engine, dsl: DslDataset) -> int:
     """
     if dsl.head_kind != "volume":
         raise UsageError("refreservation=auto is for volumes", dataset=dsl.name)
-    volume = MutableZvol(datasets.open_dataset(engine, dsl).objset)
-    return _reservation(engine, dsl, volume.size, volume.volblocksize)
+    volume = pool._volume(dsl)
+    return _reservation(pool.engine, dsl, volume.size, volume.volblocksize)
 
 
 def _reservation(engine: Engine, dsl: DslDataset, size: int, block: int) -> int:

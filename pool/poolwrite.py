@@ -70,13 +70,7 @@ class MutableVolume(Volume):
 
     @property
     def _zvol(self) -> MutableZvol:
-        from .dsl import props
-
-        dsl = self.pool.dataset(self.name)._live  # as it is now
-        opened = datasets.open_dataset(self.pool.engine, dsl)
-        opened.objset.room = partial(self.pool._room, self.name)
-        readonly = props.get(dsl, "readonly").raw == 1
-        return MutableZvol(opened.objset, self.pool._relieve, readonly=readonly, log=self.pool._log(opened, dsl))
+        return self.pool._volume(self.pool.dataset(self.name)._live)  # as it is now
 
     def open(self, path: str = "", *, sync: bool = False) -> VolumeFile:  # type: ignore[override]
         """Its content as a binary file, to be read and written; ``sync``: as ``O_SYNC``."""
@@ -90,7 +84,8 @@ class MutableVolume(Volume):
         Raises:
             UsageError: inside a transaction. DeviceError, NoSpaceError: nothing can be promised.
         """
-        self._zvol.fsync()
+        known = self.pool._volumes.get(self._live.obj)
+        (self._zvol if known is None or known.name != self.name else known).fsync()
 
     def resize(self, size: int) -> None:
         """Give it another size; what lies beyond is gone. Raises: UsageError: no multiple of volblocksize."""
@@ -138,6 +133,7 @@ class WritablePool(Pool):
         self._note_absent()
         self._rooms: tuple[tuple[int, int], dict[str, int | None]] = ((0, 0), {})
         self._filesystems: dict[int, MutableFilesystem] = {}
+        self._volumes: dict[int, MutableZvol] = {}
         self._logs: dict[int, IntentLog] = {}
         self.zil_stats = ZilStats()
         self._replaying = False
@@ -314,6 +310,23 @@ class WritablePool(Pool):
                 found.drain_unlinked()
             return found
 
+    def _volume(self, dsl: DslDataset) -> MutableZvol:
+        """A volume, one for all who have it open."""
+        from .dsl import props
+
+        opened, tx = datasets.open_dataset(self.engine, dsl), self.engine.tx
+        with tx.lock:
+            found = self._volumes.get(dsl.obj)
+            if found is None:
+                opened.objset.room = partial(self._room, dsl.name)
+                if tx.active:
+                    tx.note(partial(self._forget, dsl.obj))
+                found = self._volumes[dsl.obj] = MutableZvol(opened.objset, self._relieve)
+        with tx.names:
+            found.readonly = props.get(dsl, "readonly").raw == 1
+            found.log = self._log(opened, dsl)
+        return found
+
     def _room(self, name: str) -> int | None:
         """Bytes that may still be written to a dataset; None: no quota and no reservation limits it."""
         now = (self.engine.tx.txg, self.engine.synced_txg)
@@ -360,6 +373,7 @@ class WritablePool(Pool):
 
     def _forget(self, number: int) -> None:
         self._filesystems.pop(number, None)
+        self._volumes.pop(number, None)
         self._logs.pop(number, None)
 
     def _configure(self, filesystem: MutableFilesystem, dsl: DslDataset) -> None:

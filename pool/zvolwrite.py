@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from .dmu.mutable import MutableDnode
@@ -86,7 +87,8 @@ class MutableZvol(Zvol):
             if blocks <= dn.maxblkid:
                 dn.free_range(blocks, dn.maxblkid + 1 - blocks)
             MutableZap(self.objset.dnode(ZVOL_PROP_OBJECT)).update("size", size)
-        self.size = size
+            self.objset.tx.note(partial(setattr, self, "size", self.size))
+            self.size = size
 
     def open(self, *, sync: bool = False) -> VolumeFile:
         """The content as a binary file that can be read and written; ``sync``: as ``O_SYNC``."""
@@ -169,6 +171,16 @@ class VolumeFile(ObjectFile):
     def _check_writable(self) -> None:
         if self.volume.readonly:
             raise ReadOnlyError(f"{self.volume.name} is set read-only", "zfs set readonly=off")
+
+    def pread(self, buffer: Any, offset: int, *, damaged: Any = None) -> int:
+        """As ``ObjectFile.pread``, of what is there now."""
+        self.size = self.volume.size
+        return super().pread(buffer, offset, damaged=damaged)
+
+    def readall(self) -> bytes:
+        """Everything from the position on."""
+        self.size = self.volume.size
+        return super().readall()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """As ``ObjectFile.seek``, of what is there now."""

@@ -18,6 +18,7 @@ from uberblock.pool.errors import (
     NoSpaceError,
     NotEmptyError,
     NotFoundError,
+    ReadOnlyError,
     UsageError,
 )
 from uberblock.pool.lab.checker import examine
@@ -325,6 +326,38 @@ def test_volumes(tmp_path: Path) -> None:
     assert len(data) == 2 * MIB and data[:4] == b"boot" and data[MIB - 10 : MIB] == b"y" * 10
     assert data[500_000:510_000] == b"x" * 10_000 and data[510_000:560_000] == bytes(50_000)
     assert data[560_000:600_000] == b"x" * 40_000 and not any(data[MIB:])
+
+
+def test_who_has_a_volume_open_sees_what_others_do(tmp_path: Path) -> None:
+    pool = make(tmp_path)
+    pool.create_volume("tank/v", MIB)
+    disk, other = pool.volume("tank/v").open(), pool.volume("tank/v").open()
+    assert disk.pwrite(b"x" * 100, MIB - 50) == 50  # type: ignore[attr-defined]
+    pool.set("tank/v", "volsize", str(MIB // 2))
+    assert disk.pwrite(b"y" * 100, MIB - 50) == 0 and disk.pwrite(b"y" * 100, MIB // 2 - 10) == 10  # type: ignore[attr-defined]
+    assert len(other.readall()) == MIB // 2 and other.pread(bytearray(4), MIB - 50) == 0
+    with pytest.raises(ZeroDivisionError), pool.transaction():
+        pool.volume("tank/v").resize(4 * MIB)  # type: ignore[attr-defined]
+        assert disk.pwrite(b"z", 3 * MIB) == 1  # type: ignore[attr-defined]
+        raise ZeroDivisionError
+    assert pool.volume("tank/v").size == MIB // 2 and disk.pwrite(b"z", 3 * MIB) == 0  # type: ignore[attr-defined]
+    pool.set("tank/v", "volsize", "2M")
+    assert disk.pread(bytearray(100), MIB - 50) == 100 and other.seek(0, 2) == 2 * MIB
+    pool.set("tank/v", "readonly", "on")
+    with pytest.raises(ReadOnlyError):
+        disk.pwrite(b"z", 0)  # type: ignore[attr-defined]
+    pool.set("tank/v", "readonly", "off")
+    pool.set("tank/v", "sync", "always")
+    pool.sync()
+    disk.pwrite(b"durable", 0)  # type: ignore[attr-defined]
+    pool.abandon()
+    pool = again(tmp_path)
+    with pool.volume("tank/v").open() as disk:
+        assert disk.read(7) == b"durable"
+    pool.destroy("tank/v")
+    pool.create_volume("tank/v", MIB)
+    assert pool.volume("tank/v").size == MIB and not any(pool.volume("tank/v").open().readall())
+    pool.close()
 
 
 def test_a_volume_is_one_before_its_txg_is_written(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mirrored-log": ("mirror . . log mirror . .", ()),
     "special": (". special .", SPECIAL),
     "special-mirror": ("mirror . . special mirror . . log . cache . spare .", SPECIAL),
+    "classes": (". special . dedup . log .", SPECIAL),
     "cache-spare": ("raidz1 . . . cache . spare .", ("-o", "autoreplace=on")),
 }  # fmt: skip
 
