@@ -33,20 +33,23 @@ POINTERS_PER_BLOCK, METADATA_BLOCK, META_LEVELS = 1024, 128 << 10, 7
 
 
 @contextmanager
-def following(pool: WritablePool) -> Iterator[None]:
-    """Properties change inside, in one transaction: what is open follows, and follows back when it is undone."""
+def following(pool: WritablePool, name: str) -> Iterator[None]:
+    """Properties of a dataset change inside, in one transaction: what is open of it and of those below follows, and
+    follows back when it is undone."""
     with pool.transaction(exclusive=True) as tx:
-        tx.note(lambda: follow(pool))
+        tx.note(lambda: follow(pool, name))
         yield
-        follow(pool)
+        follow(pool, name)
 
 
-def follow(pool: WritablePool) -> None:
-    """Read the properties of everything that is open again."""
+def follow(pool: WritablePool, name: str) -> None:
+    """Read the properties of a dataset and of those below it again, as far as they are open."""
     pool.spa.refresh(None)
     pool._rooms = ((0, 0), {})
     engine = pool.engine
     for number, opened in engine.datasets.items():
+        if not f"{opened.objset.name}/".startswith(f"{name}/"):
+            continue
         dsl = pool.spa.dsl.dataset_by_object(number)
         opened.objset.settings = settings_of(dsl, engine.settings)
         opened.refreservation = reserved_for_head(dsl)
@@ -75,7 +78,7 @@ def set_property(pool: WritablePool, name: str, prop: str, text: int | str) -> N
     if prop == REFRESERVATION and text == "auto":
         text = auto_reservation(pool, dsl)
     one = setting(prop, text, types, enabled=pool.engine.features.enabled)
-    with following(pool):
+    with following(pool, dsl.name):
         if one.name == VOLSIZE:
             _resize(pool, dsl, int(one.value))
         else:
@@ -87,7 +90,7 @@ def inherit(pool: WritablePool, name: str, prop: str) -> None:
     """``WritablePool.inherit``."""
     dsl = _head(pool, name)
     whole = check_inheritable(prop)
-    with following(pool):
+    with following(pool, dsl.name):
         propwrite.inherit(pool.engine.mos, dsl.dir.obj, whole)
         log_internal(pool.engine, "inherit", f"{whole}=", dsl.name, dsl.obj)
 
@@ -209,7 +212,7 @@ def reservation(engine: Engine, size: int, block: int, copies: int = 1) -> int:
 def set_pool_property(pool: WritablePool, name: str, text: str) -> list[str]:
     """``WritablePool.set_pool``."""
     engine, spa = pool.engine, pool.spa
-    with following(pool):
+    with following(pool, pool.name):
         config, report = spa.config, spa.features
 
         def undo() -> None:
