@@ -277,7 +277,8 @@ class TreeWriter:
                 work.tree[level, number] = content
                 holes = blkptr.is_hole(content)
                 if holes.all():
-                    self._vanish(work, new, index, old[index : index + 1], 1 << shift, level)
+                    born = bool(content["birth"].any())
+                    self._vanish(work, new, index, old[index : index + 1], 1 << shift, level, born)
                     continue
                 batch.data.append(content.view(np.uint8))
                 batch.fill.append(int(fills(content[~holes]).sum()))
@@ -296,9 +297,12 @@ class TreeWriter:
             content[below.ids[low:high] - first] = below.bps[low:high]
         return content
 
-    def _vanish(self, work: _Work, new: _Level, index: int, old: BpArray, size: int, level: int) -> None:
-        """An indirect block with nothing below it becomes a hole."""
-        if int(old["birth"][0]) == 0:
+    def _vanish(
+        self, work: _Work, new: _Level, index: int, old: BpArray, size: int, level: int, born: bool
+    ) -> None:
+        """An indirect block with nothing below it becomes a hole. ``born``: there was something, perhaps before the
+        object had this level: an incremental send has to be told that it went."""
+        if int(old["birth"][0]) == 0 and not born:
             return
         if not bool(blkptr.is_hole(old)[0]):
             self._dead(work, old, None)

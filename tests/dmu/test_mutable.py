@@ -20,6 +20,7 @@ from uberblock.pool.dmu.objset import Objset
 from uberblock.pool.dmu.tx import TxManager
 from uberblock.pool.dmu.writepolicy import WriteSettings
 from uberblock.pool.errors import LimitError, NotFoundError, UsageError
+from uberblock.pool.ondisk import blkptr
 from uberblock.pool.ondisk.nvlist import NVList
 from uberblock.pool.ondisk.objset import ObjsetType
 from uberblock.pool.spa.space import dsize_of
@@ -338,3 +339,19 @@ def test_seeking_sees_what_waits(world: World) -> None:
     assert dn.next_hole(4096 * 5) == 4096 * 6
     assert dn.next_data(4096 * 6) == 4096 * 9
     assert dn.next_data(4096 * 10) is None
+
+
+def test_a_block_freed_while_its_object_grows_is_known_to_have_been_there(world: World) -> None:
+    """An incremental send tells by births what became a hole; a hole without one was never anything else."""
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=4096, indirect_shift=12, bonus_type=44)
+        dn.write(0, b"x" * 4096)
+    world.sync()
+    with world.tx.transaction():
+        dn.free_range(0, 1)
+        dn.write(4096 * 100, b"y" * 4096)
+    txg = world.tx.open_txg
+    read = world.sync().dnode(dn.number)
+    assert read.nlevels > 2 and not any(read.read(0, 4096))
+    above = read.pointers(read.nlevels - 2, 0, 1)
+    assert blkptr.is_hole(above)[0] and int(above["birth"][0]) == txg
