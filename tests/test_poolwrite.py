@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from uberblock.pool import create_pool, import_pool
 from uberblock.pool.alloc.allocator import AllocClass
 from uberblock.pool.alloc.slop import slop_space
 from uberblock.pool.dmu import mutable
+from uberblock.pool.dmu.mutablezap import MutableZap
 from uberblock.pool.env import Env
 from uberblock.pool.errors import (
     DeviceBusyError,
@@ -201,6 +203,41 @@ def test_names(tmp_path: Path) -> None:
     pool.close()
     with import_pool("tank", [str(tmp_path)]) as reader:
         assert reader.fs("tank").read_bytes("/b") == b"1"
+
+
+@pytest.mark.parametrize("count", [20, 3000], ids=["micro", "fat"])
+def test_names_are_read_while_others_change_them(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup in the middle of a change used to put what it had read in the place of what the change had kept: later
+    changes then went by a directory that was not there any more."""
+    original = MutableZap._begin
+    readers: list[Future[object]] = []
+    with make(tmp_path) as pool, ThreadPoolExecutor(4) as threads:
+        fs = pool.fs()
+        names = [f"f{k}" for k in range(count)]
+        fs.makedirs("d")
+        with fs.transaction():
+            for name in names:
+                fs.write_bytes(f"d/{name}", b"")
+
+        def begin(zap: MutableZap) -> None:
+            original(zap)
+            readers.extend((threads.submit(fs.exists, "d/f7"), threads.submit(fs.listdir, "d")))
+            wait(readers, 0.01)
+
+        monkeypatch.setattr(MutableZap, "_begin", begin)
+        for k in range(3):
+            fs.write_bytes(f"d/more{k}", b"")
+            fs.rename(f"d/more{k}", f"d/other{k}")
+            fs.unlink(f"d/f{k}")
+        monkeypatch.undo()
+        expected = sorted({*names, "other0", "other1", "other2"} - {"f0", "f1", "f2"})
+        for found in readers:
+            names_then = found.result()
+            assert names_then is True or set(names[3:]) <= set(names_then)  # type: ignore[call-overload]
+        assert sorted(fs.listdir("d")) == expected
+        for name in expected:
+            fs.unlink(f"d/{name}")
+        assert fs.listdir("d") == []
 
 
 def test_numbers_are_used_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ Invariants: ``frames`` is empty exactly when no transaction is open; only the lo
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Condition, RLock, get_ident
 from typing import TYPE_CHECKING
@@ -163,6 +163,10 @@ class TxManager:
             UsageError: the pool is suspended, because a txg could not be written.
         """
         return _Transaction(self)
+
+    def steady(self) -> AbstractContextManager[object]:
+        """Nobody else changes anything inside: for what can only be read when no change of it is half made."""
+        return nullcontext() if self.final else self.lock
 
     def check(self) -> None:
         """Raises: UsageError: the pool is suspended, because a txg could not be written."""

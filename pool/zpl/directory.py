@@ -66,7 +66,7 @@ def iterate(directory: Znode, *, damaged: Callable[[PoolError], None] | None = N
     Raises:
         NotADirectoryInPoolError: it is no directory; CorruptError: damaged entries.
     """
-    for entry in open_zap(directory).items():
+    for entry in directory.fs.listed(directory):
         name, values = entry.name, entry.values
         if len(values) != 1 or not is_name(name):
             what = "a directory entry is damaged" if is_name(name) else "a directory holds a name that no file can have"
@@ -93,7 +93,8 @@ def find(directory: Znode, name: bytes) -> int | None:
         NotADirectoryInPoolError: it is no directory; CorruptError: a damaged entry.
     """
     fs = directory.fs
-    entry = fs.entries_of(directory).find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
+    with fs.steady():
+        entry = fs.entries_of(directory).find(name, fold=bool(fs.normflags), match_case=fs.case == Case.MIXED)
     return None if entry is None else object_of(entry)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Literal, TypeVar
 
 from ..dmu.dnode import Dnode
 from ..dmu.objset import Objset
-from ..dmu.zap import Zap
+from ..dmu.zap import Zap, ZapEntry
 from ..errors import (
     CorruptError,
     LimitError,
@@ -91,6 +92,14 @@ class Filesystem:
         """A directory's entries. Raises: NotADirectoryInPoolError; CorruptError."""
         found = self.open_directories.get(folder.object)
         return self._keep_open(folder.object, directory.open_zap(folder)) if found is None else found
+
+    def listed(self, folder: Znode) -> Iterator[ZapEntry]:
+        """All of a directory's entries. Raises: as ``directory.open_zap`` and ``Zap.items``."""
+        return directory.open_zap(folder).items()
+
+    def steady(self) -> AbstractContextManager[object]:
+        """Inside of it no names are changed."""
+        return nullcontext()
 
     def _keep_open(self, number: int, entries: Opened) -> Opened:
         """Keep a directory's entries for the next time; the oldest go."""

@@ -98,8 +98,9 @@ class MutableSaTable(SaTable):
         self._seen = [(dnode, dnode.version) for dnode in dnodes]
 
     def _new_plan(self, buffer: bytes) -> Any:
-        self.refresh()
-        return super()._new_plan(buffer)
+        with self.objset.tx.steady():  # whoever reads a file may come here while a layout is being registered
+            self.refresh()
+            return super()._new_plan(buffer)
 
     # --- registering ----------------------------------------------------------------------------------------------
 

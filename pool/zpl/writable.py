@@ -20,6 +20,7 @@ from ..dmu.mutable import MutableDnode
 from ..dmu.mutableobjset import MutableObjset
 from ..dmu.mutablezap import MutableZap, create_zap
 from ..dmu.tx import TxManager
+from ..dmu.zap import ZapEntry
 from ..dmu.zapbulk import add_many
 from ..errors import (
     ExistsError,
@@ -259,10 +260,25 @@ class MutableFilesystem(Filesystem):
         # What is kept may also be of another object, which had this number before.
         return self._keep_open(folder.object, MutableZap(dn, long_names=self.longnames))
 
+    def steady(self) -> AbstractContextManager[object]:
+        return self.tx.steady()
+
+    def listed(self, folder: Znode) -> Iterator[ZapEntry]:
+        """All of a directory's entries, as they are at one moment, however long it takes to go over them."""
+        found: list[ZapEntry] = []
+        damage: PoolError | None = None
+        with self.steady():
+            try:
+                found.extend(super().listed(self.znode(folder.object)))
+            except PoolError as error:
+                damage = error
+        yield from found
+        if damage is not None:
+            raise damage
+
     def find(self, folder: Znode, name: bytes) -> int | None:
         """The object a name stands for; None: there is no such name."""
-        entry = self.entries_of(folder).find(name, fold=bool(self.normflags), match_case=self.case == Case.MIXED)
-        return None if entry is None else directory.object_of(entry)
+        return directory.find(folder, name)
 
     def make(self, parent: Znode, name: bytes, new: NewFile) -> Znode:
         """A new file, directory, link or device under a name.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,7 @@ class FakeObjset:
 
     def __init__(self) -> None:
         self.dsize = allocated_size
+        self.tx = SimpleNamespace(steady=nullcontext)
         self.objects: dict[int, FakeDnode] = {}
         self.states: dict[int, Any] | None = None
         self.before: dict[int, FakeDnode] = {}
