@@ -137,7 +137,9 @@ class IntentLog:
         self._sync = sync
         self._synced = synced
         objset = dataset.objset
-        self._blocks = LogBlocks(objset.writer, dataset.number, random_bytes)
+        self._blocks = LogBlocks(
+            objset.writer, dataset.number, random_bytes, lambda bps: objset.tx.discarded.append(bps)
+        )
         self._installed = False  # the header is kept here
         self._queue = ItxQueue()
         self._open: list[Told | Written] = []  # of the open transaction

@@ -99,10 +99,18 @@ class LogBlocks:
     Args:
         writer: of the pool. dataset: number of the dataset's object.
         random_bytes: for the name of a chain.
+        discard: takes pointers to blocks that are to be freed in the txg whose header does not need them any more.
     """
 
-    def __init__(self, writer: ZioWriter, dataset: int, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        writer: ZioWriter,
+        dataset: int,
+        random_bytes: Callable[[int], bytes],
+        discard: Callable[[BpArray], None],
+    ) -> None:
         self.writer = writer
+        self.discard = discard
         self.dataset = dataset
         self.random_bytes = random_bytes
         self.cls = AllocClass.LOG
@@ -151,7 +159,7 @@ class LogBlocks:
                 self._chain = deque()
 
     def header(self, txg: int) -> bytes:
-        """The header that goes with a txg that is being written; blocks not needed any more are freed in it."""
+        """The header that goes with a txg that is being closed; blocks not needed any more are freed in it."""
         self._give_back([link for link in self._spare if link.born <= txg])
         free: list[Link] = []
         first: Link | None = None
@@ -167,7 +175,7 @@ class LogBlocks:
                 free.append(self._chain.popleft())
             first = self._chain[0]
         if free:
-            self.writer.free(np.concatenate([link.bp for link in free]), txg)
+            self.discard(np.frombuffer(b"".join([link.raw for link in free]), BLKPTR))
         return zil.encode_header(NO_LOG if first is None else replace(NO_LOG, log=first.bp[0]))
 
     def fall_back(self) -> None:

@@ -28,6 +28,7 @@ from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.logs import waiting_logs
 from uberblock.pool.zil import chain
 from uberblock.pool.zil.intentlog import GROUP_MAX
+from uberblock.pool.zio.writer import ZioWriter
 
 ENV = Env.fixed(3)
 
@@ -303,6 +304,39 @@ def test_an_exported_pool_has_no_log(tmp_path: Path) -> None:
     for disk in machine.disks:
         disk.reopen()
     assert examine(machine.disks).problems == ()
+
+
+def test_blocks_of_the_log_are_freed_when_writers_need_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of blocks used to be freed while the txg was closed and nobody could write."""
+    machine = begun()
+    pool, lock, freed = machine.pool, machine.pool.engine.tx.lock, []
+    plain = ZioWriter.free
+
+    def free(writer: ZioWriter, bps: Any, txg: int) -> None:
+        def write() -> None:
+            taken = lock.acquire(timeout=5)
+            freed.append((len(bps), taken))
+            if taken:
+                lock.release()
+
+        other = threading.Thread(target=write)
+        other.start()
+        other.join()
+        plain(writer, bps, txg)
+
+    with pool.fs().open("/first", "rb+") as file:
+        for number in range(40):
+            file.pwrite(b"x" * 100, 100 * number)
+            file.fsync()
+    monkeypatch.setattr(ZioWriter, "free", free)
+    for _ in range(2):
+        pool.fs().write_bytes("/second", b"2")
+        pool.sync()
+    assert max(freed) >= (40, True) and all(taken for _, taken in freed)
+    monkeypatch.undo()
+    pool.close()
+    with machine.crashed():
+        pass
 
 
 def test_a_dataset_goes_with_its_log() -> None:
