@@ -20,10 +20,15 @@ def cache() -> Path:
     return Path(root) / "uberblock" / "bench"
 
 
+def find_compiler() -> str | None:
+    """The C compiler, if there is one."""
+    return os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+
+
 @functools.cache
 def load(name: str) -> ctypes.CDLL:
     """The library made of ``bench/c/NAME.c``. RuntimeError: there is no C compiler, or it failed."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    compiler = find_compiler()
     if compiler is None:
         raise RuntimeError("the benchmarks need a C compiler (cc); none was found")
     source = HERE / "c" / f"{name}.c"
