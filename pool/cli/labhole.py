@@ -11,11 +11,15 @@ from typing import Any
 from ..errors import UsageError
 from ..lab.bars import svg_bars, text_bar
 from ..lab.holecase import save_case, story
-from ..lab.writehole import SHAPES, Hole, HoleOptions, Tally, compare, parse_case, record
+from ..lab.holepage import hole_page
+from ..lab.writehole import RECORD, SHAPES, Case, Hole, HoleOptions, Tally, compare, parse_case, record
+from .labpage import write_text
 from .main import Parser
 from .output import print_table
 from .progress import progress
 
+#: Cases of each layout in a page, unless it is said how many.
+SHOWN = 8
 EPILOG = """\
 The same workload (records of 4 KiB overwritten at random, with flushes) runs on each layout. Then the power fails:
 crash states are built, disks are lost (each one, and on raid6 and raidz2 also each two), and all records are read. A
@@ -24,6 +28,7 @@ error says so. RAID-5 and RAID-6 are the textbook's: left-symmetric, changed in 
 
 examples:
   uberblock lab writehole --states 500 --svg hole.svg
+  uberblock lab writehole --html hole.html                            the table, and cases with the rows they struck
   uberblock lab writehole --cases 3                                   lines of cases, to be looked at
   uberblock lab writehole --case "raid5 @169 only 161 without 2" --save CASE
 """
@@ -37,10 +42,14 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=12, help="of the workload, each ended by a flush (default 12)")
     parser.add_argument("--writes", type=int, default=5, help="records overwritten in a round (default 5)")
     parser.add_argument("--layouts", default=",".join(SHAPES), metavar="NAMES", help=f"some of {', '.join(SHAPES)}")
-    parser.add_argument("--cases", type=int, default=1, metavar="N", help="name so many silently wrong cases of each")
+    parser.add_argument(
+        "--cases", type=int, metavar="N",
+        help=f"name so many silently wrong cases of each (default 1; {SHOWN} in a page)",
+    )  # fmt: skip
     parser.add_argument("--case", metavar="LINE", help="look at this one")
     parser.add_argument("--save", type=Path, metavar="DIR", help="with --case: its disks, the volume as read, and why")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the result")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the result, and cases to look at")
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
@@ -53,13 +62,30 @@ def run(argv: Sequence[str]) -> int:
     with progress("crash states", args.states * len(shapes), quiet=args.quiet, unit="states") as advance:
         tallies = compare(options, args.states, shapes, advance)
     if args.svg is not None:
-        args.svg.write_text(_picture(tallies))
+        write_text(args.svg, _picture(tallies))
+    if args.html is not None:
+        write_text(args.html, _page(args, options, tallies))
+    args.cases = 1 if args.cases is None else args.cases
     if args.json:
         print(json.dumps({"seed": args.seed, "layouts": [_document(one, args.cases) for one in tallies]}, indent=2))
     else:
         _print(tallies, args)
     # Mirrors and raidz promise that there is none.
     return int(any(one.outcomes["wrong"] for one in tallies if not SHAPES[one.shape].level))
+
+
+def _page(args: Namespace, options: HoleOptions, tallies: Sequence[Tally]) -> str:
+    shown = SHOWN if args.cases is None else args.cases
+    cases: list[tuple[Case, Hole]] = []
+    for one in tallies:
+        if one.found[:shown]:
+            hole = Hole(record(SHAPES[one.shape], options))
+            cases += [(case, hole) for case in one.found[:shown]]
+    facts = [
+        f"seed {options.seed}; {options.records} records of {RECORD} bytes, {options.rounds} rounds, in each "
+        f"{options.writes} records overwritten and a flush; the same writes on every layout"
+    ]
+    return hole_page(facts, tallies, cases, _again(args))
 
 
 def _one(args: Namespace, options: HoleOptions) -> int:
@@ -90,12 +116,13 @@ def _print(tallies: Sequence[Tally], args: Namespace) -> None:
         if one.intact["right"] != one.states:
             print(f"{one.shape}: with all disks there, {one.states - one.intact['right']} states are not right")
         for case in one.found[: args.cases]:
-            print(f'again: uberblock lab writehole{_again(args)} --case "{case}"')
+            print(f'again: {_again(args)} "{case}"')
 
 
 def _again(args: Namespace) -> str:
     words = (("seed", 1), ("rounds", 12), ("writes", 5))
-    return "".join(f" --{name} {getattr(args, name)}" for name, usual in words if getattr(args, name) != usual)
+    changed = "".join(f" --{name} {getattr(args, name)}" for name, usual in words if getattr(args, name) != usual)
+    return f"uberblock lab writehole{changed} --case"
 
 
 def _document(one: Tally, cases: int) -> dict[str, Any]:

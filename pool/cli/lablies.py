@@ -19,7 +19,7 @@ from ..lab.page import Verdict
 from ..lab.save import save
 from ..lab.syncrun import SyncOptions
 from ..lab.workload import RunOptions
-from .labpage import write_page
+from .labpage import write_page, write_text
 from .main import Parser
 from .output import print_table
 from .progress import progress
@@ -68,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
     with progress("crash states", args.states * len(layers), quiet=args.quiet or args.json, unit="states") as advance:
         tallies = compare(options, args.states, layers, args.behind, advance)
     if args.svg is not None:
-        args.svg.write_text(_picture(tallies, args.layout))
+        write_text(args.svg, _picture(tallies, args.layout))
     if args.json:
         facts = {"layout": args.layout, "seed": args.seed, "txgs": args.txgs, "behind": args.behind, "sync": args.sync}
         print(json.dumps({**facts, "layers": [_document(one, args.cases) for one in tallies]}, indent=2))

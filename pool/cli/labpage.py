@@ -20,7 +20,15 @@ def write_page(
     Raises:
         UsageError: the file cannot be written.
     """
-    text = page(states, state, title, facts, verdict)
+    write_text(path, page(states, state, title, facts, verdict))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a page or picture.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -82,7 +82,7 @@ def strip(states: States, state: CrashState) -> Strip:
     for number in range(start, end):
         event = journal.events[number]
         if event.kind in CHANGES:
-            fate, words = _fate(journal, number, event, cut, pending, kept.get(number))
+            fate, words = fate_of(journal, number, event, cut, pending, kept.get(number))
             shown.append(Shown(number, event, names[number], fate, words))
     synced = max((mark.facts["txg"] for _, mark in journal.marks(cut) if mark.text == SYNCED), default=-1)
     return Strip(journal, cut, start, end, tuple(shown), synced, survivors != sorted(survivors))
@@ -97,9 +97,10 @@ def _window(journal: Journal, cut: int, oldest: int) -> tuple[int, int]:
     return max(start, cut - BEFORE_MAX), min(end, cut + AFTER_MAX, len(journal))
 
 
-def _fate(
+def fate_of(
     journal: Journal, number: int, event: Event, cut: int, pending: set[int], kept: Survivor | None
 ) -> tuple[Fate, str]:
+    """What became of a write at a cut, and that in words. ``kept``: of it, if anything is."""
     if number >= cut:
         return "after", "comes after the crash, and never happens"
     if number not in pending:

@@ -82,7 +82,9 @@ def test_churn(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
 
 def test_the_write_hole(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     small = ("--states", "25", "--rounds", "4", "--writes", "3", "--layouts")
-    result = run("lab", "writehole", *small, "raid5,raidz1", "--svg", tmp_path / "hole.svg")
+    pictures = ("--svg", tmp_path / "hole.svg", "--html", tmp_path / "hole.html")
+    result = run("lab", "writehole", *small, "raid5,raidz1", *pictures)
+    assert (tmp_path / "hole.html").read_text().count("<details") == 8
     assert result.status == 0, result.err
     rows = {line.split()[0]: line.split() for line in result.lines[1:3]}
     assert int(rows["raid5"][5]) > 0 and rows["raidz1"][5] == "0" and rows["raidz1"][-1] == "0.0%"

@@ -9,6 +9,7 @@ import pytest
 from uberblock.pool.errors import UsageError
 from uberblock.pool.lab.crash import CrashState
 from uberblock.pool.lab.holecase import save_case, story
+from uberblock.pool.lab.holepage import hole_page
 from uberblock.pool.lab.raid import Geometry, RaidDevice
 from uberblock.pool.lab.save import read_image
 from uberblock.pool.lab.simdisk import SimDisk
@@ -41,6 +42,19 @@ def test_pools_have_no_hole(name: str) -> None:
     losses = len(SHAPES[name].losses())
     assert tally.states == 14 and tally.cases == 14 * losses
     assert tally.outcomes == {"right": tally.cases} and tally.intact == {"right": 14}
+
+
+def test_the_page_shows_rows_and_what_became_of_their_writes(raid5: Hole) -> None:
+    tallies = [raid5.tally(30), *compare(SMALL, 5, ["raidz1"])]
+    case = next(one for one in tallies[0].found if any(raid5.explorer(()).states.survivors(one.state)))
+    text = hole_page(["<seed> 1"], tallies, [(case, raid5)], "uberblock lab writehole --case")
+    assert "&lt;seed&gt; 1" in text and "<seed>" not in text and "http" not in text
+    assert f"{tallies[0].outcomes['wrong']} of {tallies[0].cases + tallies[1].cases} cases end in silently" in text
+    assert f"&quot;{case}&quot;" in text and text.count("<details") == 1
+    place = Geometry(5, 4).row(case.records[0] * RECORD // Geometry(5, 4).width)
+    assert f"d{place.parity[0]}, parity P" in text and f"d{place.data[0]}, data: records" in text
+    assert text.count("<b>lost: computed from the others</b>") == len(case.records)
+    assert 'class="kept">write ' in text
 
 
 @pytest.mark.parametrize("name", ["raid5", "raid6"])
