@@ -119,6 +119,7 @@ class Explorer:
         self._shown = sorted(set(range(len(journal.disks))) - set(gone))
         sizes = [journal.disks[number].initial.size for number in self._shown]
         self._memo: Memo[Found] | None = Memo(sizes) if memo else None
+        self._known: dict[bytes, bytes] = {}
         self._shrink = shrink
         self._marks = [mark for _, mark in journal.marks()]
         self._mark_places = [number for number, _ in journal.marks()]
@@ -149,11 +150,21 @@ class Explorer:
             return before[0]
 
         result = self._examine(disks, met)
+        self._share(result)
         for place, sectors in reads.places().items():
             places[place] = places.get(place, 0) | sectors
         for one in (front, *inside):
             memo.add(one, contents, places, result)
         return result
+
+    def _share(self, found: Found) -> None:
+        """Most of what a state holds others have held too: it is kept once."""
+        for tree in found.content.values():
+            for path, facts in tree.items():
+                tree[path] = {
+                    name: self._known.setdefault(value, value) if isinstance(value, bytes) else value
+                    for name, value in facts.items()
+                }
 
     def key(self, front: Hashable) -> Hashable:
         """What stands for the labels, with whatever else a check depends on beside the disks."""

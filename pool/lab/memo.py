@@ -31,6 +31,8 @@ GROUPS_MAX = 16
 FRONTS_MAX = 128
 #: Contents of the rings for which the uberblock is remembered.
 CHOSEN_MAX = 4096
+#: Labels of one disk that are kept as they were read, with the rings: half a megabyte each.
+LABELLED_MAX = 512
 
 Place = tuple[int, int]  # disk, page
 _Labelled = list[tuple[Member, list["memoryview | str"]]]
@@ -135,7 +137,7 @@ class Memo(Generic[T]):
         key = tuple(view.value(contents) for view in self._labels)
         best = self._chosen.get(key)
         if best is None:
-            _make_room(self._chosen)
+            _make_room(self._chosen, CHOSEN_MAX)
             best = self._chosen[key] = _front([self._look(at, one, contents[at]) for at, one in enumerate(key)])
         return best
 
@@ -143,7 +145,7 @@ class Memo(Generic[T]):
         """The vdevs on one disk, and their uberblock rings; remembered for each content of its labels."""
         found = self._labelled.get((disk, value))
         if found is None:
-            _make_room(self._labelled)
+            _make_room(self._labelled, LABELLED_MAX)
             device = SimDisk(content, f"disk {disk}", readonly=True)
             members = examine(Source(device.name, device=device))
             # Of a vdev in a partition of the disk nothing is known here, and simulated disks have none.
@@ -182,8 +184,8 @@ def _label_places(disk: int, size: int) -> dict[Place, int]:
     return {(disk, page): WHOLE for start in first for page in range(start, start + label.LABEL_SIZE // PAGE)}
 
 
-def _make_room(known: dict[Any, Any]) -> None:
-    if len(known) >= CHOSEN_MAX:
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    if len(known) >= most:
         known.pop(next(iter(known)))
 
 

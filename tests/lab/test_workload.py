@@ -53,6 +53,15 @@ def test_same_seed_same_bytes() -> None:
     assert one.steps == two.steps and len(one.steps) > 10
 
 
+def test_content_that_states_share_is_kept_once() -> None:
+    run = record(RunOptions(layout="single", seed=3, txgs=3))
+    explorer = Explorer(run.journal, run.history)
+    every = [explorer.found(state).content for state in choose(run, 60)]
+    trees = [tree for content in every for tree in content.values()]
+    kept = {id(facts["data"]): facts["data"] for tree in trees for facts in tree.values() if "data" in facts}
+    assert len(set(kept.values())) == len(kept) > 10
+
+
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_a_run_ends_as_its_model_says(layout: str) -> None:
     run = record(RunOptions(layout=layout, seed=11, txgs=3))
