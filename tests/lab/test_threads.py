@@ -10,7 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 from uberblock.pool.alloc.allocator import Allocator
 from uberblock.pool.dmu.tx import TxManager
@@ -25,15 +27,20 @@ from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.engine import Engine
 
 THREADS, ROUNDS = 3, 40
-DONE, LOGGED = "done", "logged"
+DONE, LOGGED, BOOKED = "done", "logged", "booked"
 
 
 def content(thread: int, number: int) -> bytes:
     return f"{thread} {number} ".encode() * (1 + number * 37 % 900)
 
 
-def one_round(pool: WritablePool, journal: Journal, thread: int, number: int) -> None:
+def one_round(pool: WritablePool, journal: Journal, thread: int, number: int, book: Any) -> None:
     a, b = pool.fs("tank/a"), pool.fs("tank/b")
+    for line in range(4 * number - 3, 4 * number + 1):
+        book.pwrite(line.to_bytes(8, "little"), 8 * line)
+    if number % 3 == thread:
+        book.fsync()
+        journal.mark(BOOKED, thread=thread, number=number)
     with pool.transaction():
         a.write_bytes(f"/{thread}/count", str(number).encode())
         a.write_bytes(f"/{thread}/file{number % 5}", content(thread, number))
@@ -63,18 +70,20 @@ def record(layout: str, **more: float) -> Journal:
         fs = pool.create_filesystem(f"tank/{name}")
         for thread in range(THREADS):
             fs.mkdir(f"/{thread}")
+            fs.write_bytes(f"/{thread}/book", bytes(8 << 10))
     pool.sync()
     journal.mark(DONE, thread=-1, number=0)
 
     def work(thread: int) -> None:
-        for number in range(1, ROUNDS + 1):
-            one_round(pool, journal, thread, number)
+        with pool.fs("tank/a").open(f"/{thread}/book", "rb+") as book:
+            for number in range(1, ROUNDS + 1):
+                one_round(pool, journal, thread, number, book)
 
     with ThreadPoolExecutor(THREADS) as threads:
         for done in [threads.submit(work, thread) for thread in range(THREADS)]:
             done.result()
     for thread in range(THREADS):
-        assert check(pool, thread) == ROUNDS
+        assert check(pool, thread) == booked(pool, thread) == ROUNDS
     pool.abandon()
     return journal
 
@@ -84,6 +93,14 @@ def count_in(pool: WritablePool, path: str, fs: str = "tank/a") -> int:
         return int(pool.fs(fs).read_bytes(path) or b"0")
     except NotFoundError:
         return 0
+
+
+def booked(pool: WritablePool, thread: int) -> int:
+    """Rounds whose lines are in the book, which was written line by line."""
+    lines = np.frombuffer(pool.fs("tank/a").read_bytes(f"/{thread}/book"), "<u8")
+    count = int(np.count_nonzero(lines))
+    assert np.array_equal(lines[: count + 1], np.arange(count + 1)), "small writes are there in their order"
+    return count // 4
 
 
 def check(pool: WritablePool, thread: int) -> int:
@@ -117,6 +134,7 @@ def test_crashes(layout: str) -> None:
                 number, logged = check(pool, thread), count_in(pool, f"/{thread}/log")
                 assert number >= promised.get((DONE, thread), 0), state
                 assert logged >= promised.get((LOGGED, thread), 0), state
+                assert booked(pool, thread) >= promised.get((BOOKED, thread), 0), state
         for disk in disks:
             disk.reopen()
         assert list(examine(disks).problems) == [], state
