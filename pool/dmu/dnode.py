@@ -255,7 +255,8 @@ class Dnode:
         last, tree = self._last, self._tree
         if last is None or last[0] != blkid or last[2] is not tree:
             try:
-                last = (blkid, self.block(blkid)[0], tree)
+                # As it is on disk: what waits in memory may be taken back, and would still be kept here.
+                last = (blkid, Dnode.block(self, blkid)[0], tree)
             except PoolError as error:
                 if damaged is None:
                     raise

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitError, UsageError
+from ..errors import LimitError, NotFoundError, UsageError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dnode import FLAG_SPILL_BLKPTR, MAX_BLKID_BITS, DnodePhys
@@ -60,16 +60,25 @@ class Changes:
     spill: bytes | None = None
     spill_changed: bool = False
 
+    def content(self, blkid: int) -> Block | BpArray | None:
+        """A block's content: its bytes, or the pointer to them (one element). None: it is not here.
+
+        Nobody's lock is held: a block that moves from one place to the other comes to the new one first, and only then
+        leaves the old one. So whoever finds it in neither looks at the first once more.
+        """
+        found = self.blocks.get(blkid)
+        if found is None:
+            found = self.placed.get(blkid)
+        return self.blocks.get(blkid) if found is None else found
+
     def holds(self, blkid: int) -> bool:
         """A block's content is said here, if only that it was freed."""
-        return blkid in self.blocks or blkid in self.placed or _covers(self.freed, blkid)
+        return self.content(blkid) is not None or _covers(self.freed, blkid)
 
     def exists(self, blkid: int) -> bool:
         """A block that is held here is no hole."""
-        if blkid in self.blocks:
-            return True
-        bp = self.placed.get(blkid)
-        return bp is not None and not bool(blkptr.is_hole(bp)[0])
+        found = self.content(blkid)
+        return found is not None and (found.dtype == np.uint8 or not bool(blkptr.is_hole(found)[0]))
 
 
 @dataclass(slots=True)
@@ -234,7 +243,7 @@ class MutableDnode(Dnode):
         for changes in self._layers():
             if changes.spill_changed:
                 if changes.spill is None:
-                    break
+                    raise NotFoundError("an object has no spill block", **self._where())
                 return changes.spill, "<"
         return super().read_spill()
 
@@ -329,7 +338,6 @@ class MutableDnode(Dnode):
 
     def _replace(self, blkid: int, data: Block) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
-        self._displace(blkid)
         before = blocks.get(blkid)
         blocks[blkid] = data
         more = len(data) - (0 if before is None else len(before))
@@ -346,6 +354,7 @@ class MutableDnode(Dnode):
                 blocks[blkid] = before
 
         tx.note(undo)
+        self._displace(blkid)
 
     def write(self, offset: int, data: Any) -> None:
         """Write bytes at any offset; whole blocks are taken in one go.
@@ -424,21 +433,27 @@ class MutableDnode(Dnode):
         objset.admit(rows.nbytes)
         bps = objset.place(self, rows)
         objset.waits_placed(rows.nbytes, len(rows))
-        for blkid in range(first, first + len(rows)):
-            if blkid in changes.blocks:
-                self._drop(blkid)
-            self._displace(blkid)
+        blkids = range(first, first + len(rows))
+        before = {blkid: changes.placed[blkid] for blkid in blkids if blkid in changes.placed}
 
         def undo() -> None:
             self.block_version += 1
-            for blkid in range(first, first + len(rows)):
-                changes.placed.pop(blkid, None)
+            for blkid in blkids:
+                if blkid in before:
+                    changes.placed[blkid] = before[blkid]
+                else:
+                    changes.placed.pop(blkid, None)
+            del tx.discarded[len(tx.discarded) - len(before) :]
             objset.waits_placed(-rows.nbytes, -len(rows))
             objset.writer.free(bps[~blkptr.is_hole(bps)], tx.txg)
 
         tx.note(undo)
-        changes.placed.update((first + index, bps[index : index + 1]) for index in range(len(rows)))
-        self.maxblkid = max(self.maxblkid, first + len(rows) - 1)
+        tx.discarded += before.values()
+        changes.placed.update((blkid, bps[index : index + 1]) for index, blkid in enumerate(blkids))
+        for blkid in blkids:
+            if blkid in changes.blocks:
+                self._drop(blkid)
+        self.maxblkid = max(self.maxblkid, blkids[-1])
 
     def place_waiting(self, blkid: int) -> BpArray | None:
         """Write a block that waits, now rather than with its txg; gives its pointer, one element, in a transaction.
@@ -459,7 +474,7 @@ class MutableDnode(Dnode):
         return changes.placed[blkid]
 
     def _displace(self, blkid: int) -> None:
-        """A block that was written at once is changed again: it will be freed with the txg."""
+        """A block that was written at once is held otherwise now: it will be freed with the txg."""
         tx, placed = self.objset.tx, self.changes.placed  # type: ignore[union-attr]
         before = placed.pop(blkid, None)
         if before is None:
@@ -479,6 +494,9 @@ class MutableDnode(Dnode):
         changes = self.dirty()
         self.block_version += 1
         end = min(first + count, self.maxblkid + 1)
+        if not self.fresh:
+            # Before anything goes: nobody is to see what lies below.
+            changes.freed = _merged([*changes.freed, (first, end)])
         waiting = changes.blocks
         few = end - first < len(waiting)
         inside = (b for b in range(first, end) if b in waiting) if few else (b for b in waiting if first <= b < end)
@@ -486,8 +504,6 @@ class MutableDnode(Dnode):
             self._drop(blkid)
         for blkid in [b for b in changes.placed if first <= b < end]:
             self._displace(blkid)
-        if not self.fresh:
-            changes.freed = _merged([*changes.freed, (first, end)])
         if end == self.maxblkid + 1:
             self.maxblkid = max(first - 1, 0)
 
@@ -509,14 +525,13 @@ class MutableDnode(Dnode):
     def waiting(self, blkid: int) -> Block | None:
         """The changed content of a block, zeros if it was freed; None: as on disk."""
         for changes in self._layers():
-            held = changes.blocks.get(blkid)
-            if held is not None:
+            held = changes.content(blkid)
+            if held is not None and held.dtype == np.uint8:
                 return held
-            bp = changes.placed.get(blkid)
-            if bp is not None and not bool(blkptr.is_hole(bp)[0]):
+            if held is not None and not bool(blkptr.is_hole(held)[0]):
                 what = f"object {self.number} block {blkid}"
-                return np.frombuffer(self.objset.zio.read_one(bp, self.objset.keys, what=what), dtype=np.uint8)
-            if bp is not None or _covers(changes.freed, blkid):
+                return np.frombuffer(self.objset.zio.read_one(held, self.objset.keys, what=what), dtype=np.uint8)
+            if held is not None or _covers(changes.freed, blkid):
                 return np.zeros(self.datablksz, dtype=np.uint8)
         return np.zeros(self.datablksz, dtype=np.uint8) if self.fresh else None
 

@@ -283,9 +283,9 @@ class MutableObjset(Objset):
 
     def waits_for(self, number: int) -> MutableDnode | None:
         """An object that is not on disk as it is now; None: it is."""
-        found = self.changed.get(number)
-        if found is None and self._closed:
-            closed = self._closed.get(number)
+        found, waiting = self.changed.get(number), self._closed  # which another thread may let go of
+        if found is None and waiting:
+            closed = waiting.get(number)
             found = None if closed is None else closed.dn
         return found
 
@@ -300,7 +300,8 @@ class MutableObjset(Objset):
 
     def objects(self, start: int = 1, *, damaged: Unreadable | None = None) -> Iterator[Dnode]:
         """All objects, rising, with what is waiting to be written; see ``Objset.objects``."""
-        waiting = {number: one.dn for number, one in (self._closed or {}).items()} | self.changed
+        changed, closed = self.changed, self._closed  # in this order: see ``close``
+        waiting = {number: one.dn for number, one in (closed or {}).items()} | changed
         pending = sorted(number for number in waiting if number >= start)
         at = 0
         for dn in super().objects(start, damaged=damaged):
@@ -445,13 +446,15 @@ class MutableObjset(Objset):
         """Set aside what changed in the open txg, for ``sync``. The lock is held, or nobody else changes anything."""
         self._header = self.log_header(self.tx.txg)
         self._closed_bytes, self.dirty_bytes = self.dirty_bytes, 0
-        changed, self._closed = self.changed, {}
-        for number, dn in changed.items():
+        closed: dict[int, Closed] = {}
+        for number, dn in self.changed.items():
             if not (dn.fresh and dn.gone):
                 self._live[number] = dn
-                self._closed[number] = dn.close()
+                closed[number] = dn.close()
             else:
                 self._freed_slots.append((number, dn.extra_slots + 1))
+        # In one step each, and in this order: others go over them, and are not to miss any.
+        self._closed = closed
         self.changed = {}
 
     def sync(self, *, rewrite: bool = False) -> BpArray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -355,3 +355,101 @@ def test_a_block_freed_while_its_object_grows_is_known_to_have_been_there(world:
     assert read.nlevels > 2 and not any(read.read(0, 4096))
     above = read.pointers(read.nlevels - 2, 0, 1)
     assert blkptr.is_hole(above)[0] and int(above["birth"][0]) == txg
+
+
+class Watched(dict):  # type: ignore[type-arg]
+    """Somebody reads after each step of a change."""
+
+    def __init__(self, content: dict[int, object], look: Callable[[], object]) -> None:
+        super().__init__(content)
+        self.look = look
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)
+        self.look()
+
+    def pop(self, *args: object) -> object:
+        found = super().pop(*args)
+        self.look()
+        return found
+
+    def update(self, *args: object) -> None:  # type: ignore[override]
+        super().update(*args)
+        self.look()
+
+
+def test_whoever_reads_meanwhile_sees_what_was_or_what_is(world: World) -> None:
+    """A block that went from memory to its place, or back, was for a moment in neither: readers saw what is on disk."""
+    size = mutable.PLACE_BLOCK
+    large = mutable.PLACE_BYTES
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=size)
+        dn.write(0, b"0" * large)
+    world.sync()
+    right = [b"0" * 4]
+    seen = set()
+
+    def look() -> None:
+        found = dn.read(size, 4)
+        seen.add(found)
+        assert found in right
+
+    def change(what: Callable[[], object], after: bytes, *, keep: bool = True) -> None:
+        right.append(after)
+        with nullcontext() if keep else pytest.raises(KeyError), world.tx.transaction():
+            what()
+            if not keep:
+                raise KeyError
+        del right[0 if keep else 1]
+        look()
+
+    def write(letter: bytes, length: int) -> Callable[[], object]:
+        return lambda: dn.write(0 if length > size else size, letter * length)
+
+    def free() -> None:
+        dn.free_range(1, 1)
+
+    change(write(b"1", size), b"1111")
+    changes = dn.changes
+    assert changes is not None
+    changes.blocks, changes.placed = Watched(changes.blocks, look), Watched(changes.placed, look)
+    steps = [(write(b"2", large), b"2222"), (write(b"3", large), b"3333"), (write(b"4", size), b"4444"), (free, bytes(4))]
+    for what, after in steps:
+        change(what, after, keep=False)
+        change(what, after)
+    change(write(b"5", large), b"5555")
+    change(free, bytes(4), keep=False)
+    change(free, bytes(4))
+    assert seen == {letter * 4 for letter in (b"1", b"2", b"3", b"4", b"5", b"\0")}
+
+
+def test_what_is_taken_back_while_somebody_reads_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=4096)
+        dn.write(0, b"right" * 100)
+    world.sync()
+    original = MutableDnode.block
+
+    def block(self: MutableDnode, blkid: int) -> tuple[bytes, str]:
+        with failing(), world.tx.transaction():
+            dn.write(0, b"wrong" * 100)
+            found = original(self, blkid)
+            raise KeyError
+        return found
+
+    monkeypatch.setattr(MutableDnode, "block", block)
+    dn.read(0, 5)
+    monkeypatch.undo()
+    assert dn.read(0, 5) == b"right"
+
+
+def test_a_spill_block_that_was_let_go_of_is_not_found(world: World) -> None:
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, bonus_type=44, bonus=b"b" * 100)
+        dn.set_spill(b"s" * 1024)
+    world.sync()
+    with world.tx.transaction():
+        dn.set_spill(None)
+    assert not dn.has_spill
+    with pytest.raises(NotFoundError):
+        dn.read_spill()
