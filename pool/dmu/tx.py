@@ -97,8 +97,7 @@ class _Transaction:
             frames = tx._frames
             frame = frames.pop()
             if kind is not None:
-                for undo in reversed(frame.undo):
-                    undo()
+                tx._take_back(frame.undo)
             elif frames:
                 frames[-1].undo += frame.undo
             else:
@@ -227,6 +226,17 @@ class TxManager:
             self.closed = Waiting()
             self._writer = 0
             self._turn.notify_all()
+
+    def _take_back(self, notes: list[Undo]) -> None:
+        """Run notes backwards. Where that is cut short something is half changed: none of it may get to disk."""
+        done = False
+        try:
+            for undo in reversed(notes):
+                undo()
+            done = True
+        finally:
+            if not done:
+                self.broken = self.broken or "a change could not be taken back"
 
     # --- changes ----------------------------------------------------------------------------------------------------
 

@@ -413,10 +413,11 @@ def test_whoever_reads_meanwhile_sees_what_was_or_what_is(world: World) -> None:
     changes = dn.changes
     assert changes is not None
     changes.blocks, changes.placed = Watched(changes.blocks, look), Watched(changes.placed, look)
-    steps = [(write(b"2", large), b"2222"), (write(b"3", large), b"3333"), (write(b"4", size), b"4444"), (free, bytes(4))]
-    for what, after in steps:
-        change(what, after, keep=False)
-        change(what, after)
+    for letter, length in ((b"2", large), (b"3", large), (b"4", size)):
+        change(write(letter, length), letter * 4, keep=False)
+        change(write(letter, length), letter * 4)
+    change(free, bytes(4), keep=False)
+    change(free, bytes(4))
     change(write(b"5", large), b"5555")
     change(free, bytes(4), keep=False)
     change(free, bytes(4))
@@ -453,3 +454,19 @@ def test_a_spill_block_that_was_let_go_of_is_not_found(world: World) -> None:
     assert not dn.has_spill
     with pytest.raises(NotFoundError):
         dn.read_spill()
+
+
+def test_what_cannot_be_taken_back_is_not_written(world: World) -> None:
+    """Without memory, or when somebody presses ^C just then, a transaction may be undone in part."""
+
+    def fails() -> None:
+        raise MemoryError
+
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE)
+    with pytest.raises(MemoryError), world.tx.transaction():
+        dn.write(0, b"half")
+        world.tx.note(fails)
+        raise KeyError
+    with pytest.raises(UsageError, match="suspended"), world.tx.transaction():
+        dn.write(0, b"more")
