@@ -2,7 +2,7 @@
 
 Reading sees them. A changed block is held as a buffer of its own; ranges that were freed are held as ranges and come
 before the buffers: a block that was freed and then written has both. Whatever changes inside a transaction notes how
-it is undone.
+it is undone, and then does it: an exception, or a ^C, may come between any two lines.
 
 When a txg is closed its changes are set aside (``close``) and do not change any more, while those of the next txg
 begin: so there are up to three layers, the open changes, the closed ones, and the tree on disk, and reading looks at
@@ -339,11 +339,8 @@ class MutableDnode(Dnode):
     def _replace(self, blkid: int, data: Block) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
         before = blocks.get(blkid)
-        blocks[blkid] = data
         more = len(data) - (0 if before is None else len(before))
         count = int(before is None)
-        self.objset.waits(more, count)
-        self.block_version += 1
 
         def undo() -> None:
             self.block_version += 1
@@ -354,6 +351,9 @@ class MutableDnode(Dnode):
                 blocks[blkid] = before
 
         tx.note(undo)
+        self.objset.waits(more, count)
+        self.block_version += 1
+        blocks[blkid] = data
         self._displace(blkid)
 
     def write(self, offset: int, data: Any) -> None:
@@ -394,14 +394,15 @@ class MutableDnode(Dnode):
             return
         self.dirty()
         self.block_version += 1
-        # Whoever reads meanwhile sees all of it or nothing: the interpreter's lock is not let go.
-        before, held.data[skip:end] = bytes(held.data[skip:end]), data
+        before = bytes(held.data[skip:end])
 
         def undo() -> None:
             self.block_version += 1
             held.data[skip:end] = before
 
         self.objset.tx.note(undo)
+        # Whoever reads meanwhile sees all of it or nothing: the interpreter's lock is not let go.
+        held.data[skip:end] = data
 
     def patch(self, held: Block, skip: int, data: memoryview, bonus: bytes) -> None:
         """Bytes of a block that waits with the open txg, and a bonus as long as before: a transaction of its own.
@@ -476,16 +477,18 @@ class MutableDnode(Dnode):
     def _displace(self, blkid: int) -> None:
         """A block that was written at once is held otherwise now: it will be freed with the txg."""
         tx, placed = self.objset.tx, self.changes.placed  # type: ignore[union-attr]
-        before = placed.pop(blkid, None)
+        before = placed.get(blkid)
         if before is None:
             return
-        tx.discarded.append(before)
 
         def undo() -> None:
-            tx.discarded.pop()
             placed[blkid] = before
+            if tx.discarded and tx.discarded[-1] is before:
+                tx.discarded.pop()
 
         tx.note(undo)
+        del placed[blkid]
+        tx.discarded.append(before)
 
     def free_range(self, first: int, count: int) -> None:
         """Blocks ``first`` .. ``first + count - 1`` become holes; if none is left behind them, the object shrinks."""
@@ -509,9 +512,7 @@ class MutableDnode(Dnode):
 
     def _drop(self, blkid: int) -> None:
         tx, blocks = self.objset.tx, self.changes.blocks  # type: ignore[union-attr]
-        before = blocks.pop(blkid)
-        self.objset.waits(-len(before), -1)
-        tx.forget((id(self), blkid))
+        before = blocks[blkid]
 
         def undo() -> None:
             self.block_version += 1
@@ -519,6 +520,9 @@ class MutableDnode(Dnode):
             self.objset.waits(len(before), 1)
 
         tx.note(undo)
+        self.objset.waits(-len(before), -1)
+        tx.forget((id(self), blkid))
+        del blocks[blkid]
 
     # --- reading through the changes --------------------------------------------------------------------------------
 

@@ -373,6 +373,10 @@ class Watched(dict):  # type: ignore[type-arg]
         self.look()
         return found
 
+    def __delitem__(self, key: object) -> None:
+        super().__delitem__(key)
+        self.look()
+
     def update(self, *args: object) -> None:  # type: ignore[override]
         super().update(*args)
         self.look()
@@ -470,3 +474,29 @@ def test_what_cannot_be_taken_back_is_not_written(world: World) -> None:
         raise KeyError
     with pytest.raises(UsageError, match="suspended"), world.tx.transaction():
         dn.write(0, b"more")
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_a_change_that_is_cut_short_is_taken_back(world: World, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = mutable.PLACE_BLOCK
+    with world.tx.transaction():
+        dn = world.objset.allocate(FILE, block_size=size)
+        dn.write(0, b"a" * mutable.PLACE_BYTES)
+        dn.write(0, b"b" * size)
+    before, original, calls = dn.read(), world.objset.waits, []
+
+    def waits(more: int, blocks: int = 0) -> None:
+        calls.append(more)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        original(more, blocks)
+
+    monkeypatch.setattr(world.objset, "waits", waits)
+    with pytest.raises(KeyboardInterrupt), world.tx.transaction():
+        dn.write(size, b"c" * size)  # over one that was placed
+        dn.write(0, b"d" * size)  # over one that waits
+        dn.free_range(0, 1)
+        dn.write(2 * size, b"e" * size)
+    monkeypatch.undo()
+    assert dn.read() == before
+    assert world.sync().dnode(dn.number).read() == before
