@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Container, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, cast
 
 import numpy as np
@@ -141,7 +141,11 @@ class Output:
 
         spans = slices(jobs["psize"], self.threads)
         executor = self.executor if len(spans) > 1 else None
-        list(map(part, spans) if executor is None else executor.map(part, spans))
+        if executor is None:
+            for span in spans:
+                part(span)
+        else:
+            _all_of([executor.submit(part, span) for span in spans])
         if status.any():
             bad = int(status[np.argmax(status != 0)])
             if bad == blockio.JOB_UNSUPPORTED:
@@ -401,6 +405,21 @@ class Output:
         except PoolError as error:
             return error
         return None
+
+
+def _all_of(parts: list[Future[None]]) -> None:
+    """Wait until all have ended; gives what the first that failed has raised.
+
+    Whoever is told that a write failed gives its room to others: by then nothing may be written there any more.
+    """
+    try:
+        for part in parts:
+            part.result()
+    except BaseException:
+        for part in parts:
+            part.cancel()
+        wait(parts)
+        raise
 
 
 def _is_lost(vdev: Vdev, txg: int) -> bool:

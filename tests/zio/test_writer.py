@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from uberblock.kernels import blockwrite
 from uberblock.pool.alloc.allocator import Allocator, AllocClass
 from uberblock.pool.errors import (
     ChecksumError,
@@ -518,3 +521,26 @@ def test_any_batch(bench, make, data):
         except NoSpaceError:
             return
         check(pool, bps, blocks)
+
+
+def test_nothing_is_written_after_a_write_has_failed(bench, make, monkeypatch):
+    """Its room is given back, and others may get it: threads that are still at work must come to an end before."""
+    pool, writer = open_for_writing(bench, make, "single", threads=2)
+    blocks = [make.noise(131072, k) for k in range(64)]
+    original, begun, ended = blockwrite.write, [], []
+
+    def write(columns, groups, jobs, *more, **options):
+        begun.append(len(jobs))
+        if len(begun) == 1:
+            raise MemoryError
+        time.sleep(0.1)
+        original(columns, groups, jobs, *more, **options)
+        ended.append(len(jobs))
+
+    monkeypatch.setattr(blockwrite, "write", write)
+    with pytest.raises(MemoryError):
+        writer.write(blocks, WritePolicy(FILE), TXG, lsize=131072)
+    assert len(ended) == len(begun) - 1
+    assert not writer.allocator.live
+    writer.close()
+    pool.zio.close()
