@@ -508,6 +508,21 @@ def test_space_that_waits_is_waited_for(tmp_path: Path) -> None:
     assert not examine([str(tmp_path)]).problems
 
 
+def test_a_file_written_over_and_over_does_not_fill_the_pool(tmp_path: Path) -> None:
+    """Blocks that were written at once and then written again are free only when their txg is over."""
+    with make(tmp_path, dataset_properties={"compression": "off"}) as pool:
+        fs = pool.fs()
+        with fs.open("f", "wb+") as file:
+            for k in range(100):
+                file.seek(0)
+                file.write(bytes([k + 1]) * MIB)
+        for k in range(100):
+            fs.write_bytes("g", bytes([k + 1]) * MIB)
+            fs.unlink("g")
+        assert fs.read_bytes("f") == bytes([100]) * MIB
+    assert not examine([tmp_path]).problems
+
+
 def test_a_small_block_does_not_make_the_large_ones_expensive(tmp_path: Path) -> None:
     """What waits was all charged with the overhead of the block that came last: small files were refused."""
     pool = make(tmp_path)

@@ -220,6 +220,11 @@ class Engine:
 
     def _short_of(self, more: int) -> int | None:
         """None: there is room for so many more bytes; else the bytes there is room for."""
+        need, left = self._need_and_left(more)
+        return max(left, 0) if need > left else None
+
+    def _need_and_left(self, more: int) -> tuple[int, int]:
+        """Bytes that what waits will take with so many more, and those that it may."""
         tx, synced = self.tx, self.synced_txg
         if self._room[0] != synced:
             cls = AllocClass.NORMAL
@@ -231,8 +236,7 @@ class Engine:
         ratio, least = self._overhead
         waiting, closed = tx.waiting, tx.closed
         blocks = waiting.dirty_blocks + waiting.placed_blocks + closed.dirty_blocks + closed.placed_blocks + 1
-        need = int((waiting.bytes + closed.bytes + more) * ratio) + blocks * least
-        return max(room - kept, 0) if need > room - kept else None
+        return int((waiting.bytes + closed.bytes + more) * ratio) + blocks * least, room - kept
 
     def _used_elsewhere(self) -> int:
         """Bytes on special and dedup vdevs, as many as they would be on the normal ones.
@@ -253,13 +257,22 @@ class Engine:
         room = self.allocator.free_bytes(cls) - waiting - slop_space(space)
         return waiting > min(space >> 6, STARVED_MAX) and room < waiting
 
+    @property
+    def _crowded(self) -> bool:
+        """What was written in the open txg, and is not needed any more, takes much of the room that is left: a file that
+        is written over and over does so. Only a txg frees it."""
+        if not self.tx.discarded:
+            return False
+        need, left = self._need_and_left(0)
+        return 2 * need > left
+
     def _settle(self) -> None:
         """Write txgs, empty ones too, until space that was freed can be allocated again, where that matters.
 
         OpenZFS does the same: whoever finds the pool full while space waits is asked to come again, and txgs go on.
         """
         for _ in range(SETTLE_TXGS):
-            if not self._starved:
+            if not (self._starved or self._crowded):
                 return
             self.sync("space")
 
