@@ -259,8 +259,8 @@ class Engine:
 
     @property
     def _crowded(self) -> bool:
-        """What was written in the open txg, and is not needed any more, takes much of the room that is left: a file that
-        is written over and over does so. Only a txg frees it."""
+        """What was written in the open txg, and is not needed any more, takes much of the room that is left: so does a
+        file that is written over and over. Only a txg frees it."""
         if not self.tx.discarded:
             return False
         need, left = self._need_and_left(0)
