@@ -86,12 +86,12 @@ def set_property(pool: WritablePool, name: str, prop: str, text: int | str) -> N
         log_internal(pool.engine, "set", f"{one.name}={one.value}", dsl.name, dsl.obj)
 
 
-def inherit(pool: WritablePool, name: str, prop: str) -> None:
+def inherit(pool: WritablePool, name: str, prop: str, *, received: bool = False) -> None:
     """``WritablePool.inherit``."""
     dsl = _head(pool, name)
     whole = check_inheritable(prop)
     with following(pool, dsl.name):
-        propwrite.inherit(pool.engine.mos, dsl.dir.obj, whole)
+        propwrite.inherit(pool.engine.mos, dsl.dir.obj, whole, received=received)
         log_internal(pool.engine, "inherit", f"{whole}=", dsl.name, dsl.obj)
 
 

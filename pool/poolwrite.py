@@ -542,13 +542,16 @@ class WritablePool(Pool):
         """
         poolset.set_property(self, name, prop, value)
 
-    def inherit(self, name: str, prop: str) -> None:
+    def inherit(self, name: str, prop: str, *, received: bool = False) -> None:
         """Take a property's own value back: it is inherited, or the default.
+
+        Args:
+            received: if a value came with a stream, it is that.
 
         Raises:
             NotFoundError: no such dataset. UsageError: no property that is inherited.
         """
-        poolset.inherit(self, name, prop)
+        poolset.inherit(self, name, prop, received=received)
 
     def set_pool(self, prop: str, value: str) -> list[str]:
         """Set a property of the pool, or enable a feature (``feature@NAME`` to ``enabled``).

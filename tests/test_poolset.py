@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from uberblock.pool.dmu.mutablezap import MutableZap
 from uberblock.pool.dsl import charge
 from uberblock.pool.env import Env
 from uberblock.pool.errors import NoSpaceError, ReadOnlyError, UnsupportedFeatureError, UsageError
@@ -15,6 +16,7 @@ from uberblock.pool.ondisk.dsl import USED_CHILD_RSRV, USED_REFRSRV
 from uberblock.pool.ondisk.features import FEATURES
 from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
+from uberblock.pool.zio.compress import Compression
 
 
 @pytest.fixture
@@ -40,6 +42,23 @@ def figures(pool: WritablePool, name: str) -> tuple[int, int, int]:
     phys = charge.read_dir(pool.engine.mos, pool.dataset(name)._live.dir.obj)
     assert phys.used_bytes == sum(phys.used_breakdown)
     return phys.used_bytes, phys.used_breakdown[USED_CHILD_RSRV], phys.used_breakdown[USED_REFRSRV]
+
+
+def test_values_that_came_with_a_stream(pool: WritablePool) -> None:
+    """They are hidden when a property is inherited, and in force again with ``received``."""
+    pool.create_filesystem("tank/a")
+    with pool.transaction(exclusive=True):
+        directory = pool.dataset("tank/a")._live.dir.obj
+        zap = MutableZap(pool.engine.mos.dnode(charge.read_dir(pool.engine.mos, directory).props_zapobj))
+        zap.add("compression$recvd", int(Compression.LZ4))
+    pool.set("tank/a", "compression", "off")
+    for received, value, source in (
+        (False, "zstd-3", "inherited from tank"), (True, "lz4", "received"), (False, "zstd-3", "inherited from tank"),
+    ):  # fmt: skip
+        pool.inherit("tank/a", "compression", received=received)
+        pool.sync()
+        found = pool.dataset("tank/a").get("compression")
+        assert (found.exact, found.source, found.received) == (value, source, "lz4")
 
 
 def test_what_is_open_follows_and_goes_back(pool: WritablePool) -> None:

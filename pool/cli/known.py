@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..ondisk.nvlist import NVList, NvType
 from ..spa import cachefile, poolconfig
 
 if TYPE_CHECKING:
-    from ..ondisk.nvlist import NVList
     from ..pool import Pool
+    from ..spa.spares import AuxDevice
     from ..vdev.tree import VdevTree
 
 
@@ -23,7 +25,11 @@ def remember(pool: Pool, cache: str = "") -> None:
     if path is not None:
         spa = pool.spa
         config = poolconfig.mos_config(poolconfig.facts_of(spa.config), spa.tree, pool.txg)
-        cachefile.put(_found(config, spa.tree), path)
+        found = _found(config, spa.tree)
+        root = found.nvlist("vdev_tree")
+        for name, devices in (("spares", spa.spares), ("l2cache", spa.l2cache)):
+            _beside(root, name, devices)
+        cachefile.put(found, path)
 
 
 def forget(guid: int) -> None:
@@ -43,6 +49,18 @@ def known_guid(name: str) -> int | None:
 def known_names() -> list[str]:
     """Names of the pools in the cache file."""
     return sorted(cachefile.read())
+
+
+def _beside(root: NVList, name: str, devices: Sequence[AuxDevice]) -> None:
+    """Add spare or cache devices, which the tree of a configuration does not have, in the form of ``zpool create``."""
+    entries = []
+    for device in devices:
+        if Path(device.path).exists():
+            entry = NVList()
+            entry["type"], entry["guid"], entry["path"] = device.type, device.guid, str(Path(device.path).absolute())
+            entries.append(entry)
+    if entries:
+        root.add(name, entries, NvType.NVLIST_ARRAY)
 
 
 def _found(config: NVList, tree: VdevTree) -> NVList:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import NotEmptyError, UsageError
@@ -31,6 +33,9 @@ def create(argv: Sequence[str]) -> int:
     parser.add_argument("-V", dest="size", metavar="SIZE", help="make a volume of this size")
     parser.add_argument("-s", dest="sparse", action="store_true", help="with -V: reserve no space for it")
     parser.add_argument("-b", dest="block", metavar="SIZE", help="with -V: the same as -o volblocksize=SIZE")
+    parser.add_argument("-n", dest="dry", action="store_true", help="try everything, make nothing")
+    parser.add_argument("-v", dest="verbose", action="store_true", help="say what is (or would be) made")
+    parser.add_argument("-P", dest="parsable", action="store_true", help="as -v, for scripts")
     parser.add_argument("name", metavar="DATASET")
     args = parser.parse_args(argv)
     from ..dsl.propset import parse_size
@@ -44,7 +49,7 @@ def create(argv: Sequence[str]) -> int:
     with open_writable(args, args.name) as pool:
         if args.parents and _there(pool, args.name):
             return 0
-        with pool.transaction():
+        with suppress(_DryRun), pool.transaction():
             if args.size is None:
                 pool.create_filesystem(args.name, options, parents=args.parents)
             else:
@@ -55,8 +60,29 @@ def create(argv: Sequence[str]) -> int:
                 if not args.sparse:
                     options.setdefault("refreservation", "auto")
                 pool.create_volume(args.name, size, options, volblocksize=block, parents=args.parents)
+                options = {"volsize": size, "volblocksize": block, **options}
+            if args.verbose or args.parsable:
+                _tell(args, pool, options)
+            if args.dry:
+                raise _DryRun
             pool.record(command)
     return 0
+
+
+class _DryRun(Exception):
+    """Takes back what was tried."""
+
+
+def _tell(args: argparse.Namespace, pool: WritablePool, options: dict[str, int | str]) -> None:
+    """What is made, and what is set on it, in zfs's two forms."""
+    would = "would " if args.dry else ""
+    if args.parents:
+        print(f"create_ancestors\t{args.name}" if args.parsable else f"{would}create ancestors of {args.name}")
+    print(f"create\t{args.name}" if args.parsable else f"{would}create {args.name}")
+    if options.get("refreservation") == "auto":
+        options["refreservation"] = pool.dataset(args.name).get("refreservation").exact
+    for prop, value in options.items():
+        print(f"property\t{prop}\t{value}" if args.parsable else f"\t{prop}={value}")
 
 
 def _there(pool: WritablePool, name: str) -> bool:
@@ -76,10 +102,11 @@ def destroy(argv: Sequence[str]) -> int:
     """Run ``zfs destroy``; gives the exit status."""
     parser = Parser("zfs destroy", "Destroys a file system or volume with all that is in it.", DESTROY_EPILOG)
     add_write_options(parser)
-    parser.add_argument("-r", dest="recursive", action="store_true", help="and every dataset below it")
+    parser.add_argument("-r", "-R", dest="recursive", action="store_true", help="and every dataset below it")
     parser.add_argument("-f", dest="force", action="store_true", help="accepted: nothing is ever mounted")
     parser.add_argument("-n", dest="dry", action="store_true", help="destroy nothing")
     parser.add_argument("-v", dest="verbose", action="store_true", help="say what is (or would be) destroyed")
+    parser.add_argument("-p", dest="parsable", action="store_true", help="as -v, for scripts")
     parser.add_argument("name", metavar="DATASET")
     args = parser.parse_args(argv)
     if "@" in args.name or "#" in args.name:
@@ -88,10 +115,18 @@ def destroy(argv: Sequence[str]) -> int:
     with open_writable(args, args.name) as pool:
         pool.dataset(args.name)
         names = [one.name for one in pool.datasets(args.name, types=("filesystem", "volume"))]
-        if len(names) > 1 and not args.recursive:
+        if pool.name == args.name:
+            if not args.recursive:
+                raise UsageError(
+                    f"{args.name} is a pool", f"-r destroys all datasets in it, 'zpool destroy {args.name}' the pool"
+                )
+            names.remove(args.name)  # the root dataset stays, as with zfs
+        elif len(names) > 1 and not args.recursive:
             raise NotEmptyError(f"{args.name} has datasets below it", f"give -r to destroy them too: {names[1]} ...")
         for name in sorted(names, key=lambda name: (-name.count("/"), name)):
-            if args.verbose:
+            if args.parsable:
+                print(f"destroy\t{name}")
+            elif args.verbose:
                 print(f"{'would' if args.dry else 'will'} destroy {name}")
             if not args.dry:
                 pool.destroy(name)
@@ -148,6 +183,7 @@ def inherit(argv: Sequence[str]) -> int:
     parser = Parser("zfs inherit", "Takes back properties that were set: they are inherited again.", INHERIT_EPILOG)
     add_write_options(parser)
     parser.add_argument("-r", dest="recursive", action="store_true", help="and of every dataset below")
+    parser.add_argument("-S", dest="received", action="store_true", help="back to what came with a stream, if it did")
     parser.add_argument("prop", metavar="PROPERTY")
     parser.add_argument("names", nargs="+", metavar="DATASET")
     args = parser.parse_args(argv)
@@ -157,7 +193,7 @@ def inherit(argv: Sequence[str]) -> int:
         with open_writable(args, name) as pool, pool.transaction():
             below = [dataset.name for dataset in pool.datasets(name, types=("filesystem", "volume"))]
             for dataset in below if args.recursive else [name]:
-                pool.inherit(dataset, args.prop)
+                pool.inherit(dataset, args.prop, received=args.received)
             pool.record(command)
 
     status = 0

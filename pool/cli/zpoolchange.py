@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
+from ..spa.poolnames import check_pool_name
 from .access import add_cache_option, add_write_options, attempt, command_line, open_writable, search_path
 from .known import forget, known_guid, known_names, remember
 from .main import Parser
@@ -51,6 +52,8 @@ def create(argv: Sequence[str]) -> int:
     parser.add_argument("-o", dest="options", action="append", metavar="PROPERTY=VALUE", help="of the pool")
     parser.add_argument("-O", dest="fs", action="append", metavar="PROPERTY=VALUE", help="of its file system")
     parser.add_argument("-m", dest="mountpoint", metavar="PATH", help="the same as -O mountpoint=PATH")
+    parser.add_argument("-R", dest="root", metavar="PATH", help="the same as -o altroot=PATH -o cachefile=none")
+    parser.add_argument("-t", dest="known_as", metavar="NAME", help="a passing name: the same as cachefile=none")
     parser.add_argument("--size", metavar="SIZE", help="make files that do not exist, of this size (1G)")
     add_cache_option(parser)
     parser.add_argument("pool", metavar="POOL")
@@ -59,14 +62,13 @@ def create(argv: Sequence[str]) -> int:
     from ..dsl.propset import parse_size
     from ..poolcreate import create_pool, plan_pool
     from ..spa import cachefile
-    from ..spa.poolnames import check_pool_name
     from ..spa.vdevspec import SpecError
 
     options, fs = _pairs(args.options, "-o"), _pairs(args.fs, "-O")
     if args.mountpoint is not None:
         fs["mountpoint"] = args.mountpoint
     size = parse_size(args.size, "--size") if args.size else None
-    cache = options.pop("cachefile", "")
+    cache = _cache_of_new(args, options)
     cachefile.path_for(cache)
     check_pool_name(args.pool)
     plan = plan_pool(options, fs, none=args.none)
@@ -86,6 +88,21 @@ def create(argv: Sequence[str]) -> int:
             print(visible(line), file=sys.stderr)
         return error.exit_status
     return 0
+
+
+def _cache_of_new(args: argparse.Namespace, options: dict[str, str]) -> str:
+    """The cache file of a new pool; takes what is never on disk out of its properties."""
+    if args.root is not None:
+        if "altroot" in options:
+            raise UsageError("zpool create: the alternate root is given twice", "give either -R or -o altroot")
+        options["altroot"] = args.root
+    passing = args.known_as is not None or "altroot" in options
+    if not options.get("altroot", "/").startswith("/"):
+        raise UsageError(f"invalid alternate root {options['altroot']!r}: must be an absolute path")
+    if args.known_as is not None:
+        check_pool_name(args.known_as)
+    options.pop("altroot", None)
+    return options.pop("cachefile", "none" if passing else "")
 
 
 def _show(args: argparse.Namespace, plan: PoolPlan, size: int | None) -> None:
@@ -117,7 +134,8 @@ def _layout(name: str, vdevs: NewVdevs) -> list[str]:
     for group, found in (("cache", vdevs.cache), ("spares", vdevs.spares)):
         if found:
             groups[group] = [group, *(f"  {leaf.path or leaf.name}" for leaf in found)]
-    return [line for lines in groups.values() for line in lines]
+    order = ("", "dedup", "special", "logs", "cache", "spares")  # zpool's
+    return [line for group in order for line in groups.get(group, ())]
 
 
 # --- destroy, export ------------------------------------------------------------------------------------------------

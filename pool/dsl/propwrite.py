@@ -62,8 +62,8 @@ def _remove(zap: MutableZap, name: str) -> bool:
     return there
 
 
-def inherit(mos: MutableObjset, directory: int, name: str) -> None:
-    """Take a local value back; one that came with a stream is hidden.
+def inherit(mos: MutableObjset, directory: int, name: str, *, received: bool = False) -> None:
+    """Take a local value back; one that came with a stream is hidden, or with ``received`` in force again.
 
     Args:
         directory: its object. name: whole name of a property.
@@ -71,7 +71,9 @@ def inherit(mos: MutableObjset, directory: int, name: str) -> None:
     zap = MutableZap(mos.dnode(charge.read_dir(mos, directory).props_zapobj))
     _remove(zap, name)
     _remove(zap, name + NEWER_INDEX)
-    if name + RECEIVED in zap and name + INHERIT not in zap:
+    if received:
+        _remove(zap, name + INHERIT)
+    elif name + RECEIVED in zap and name + INHERIT not in zap:
         zap.add(name + INHERIT, 0)
 
 

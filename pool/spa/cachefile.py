@@ -90,7 +90,7 @@ def places(config: NVList) -> list[str]:
     found, todo = [], [config.nvlist("vdev_tree")]
     while todo:
         vdev = todo.pop(0)
-        todo += vdev.nvlists("children")
+        todo += [one for name in ("children", "spares", "l2cache") for one in vdev.nvlists(name)]
         path = vdev.string("path", "")
         if path.startswith("/"):  # a distributed spare's is none
             found.append(path)

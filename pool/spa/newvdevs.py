@@ -193,8 +193,11 @@ def _open(place: Place, env: Env, options: NewOptions) -> Opened:
         if error.errno != errno.ENOENT:
             raise SpecError(_cannot_use(path, error)) from error
         if options.size is None:
-            resolve(place)  # says why not
-            raise SpecError(f"cannot open {path!r}: {os.strerror(errno.ENOENT)}") from error
+            hint = "to make files that do not exist, give their size (--size 1G)"
+            if "/" in place:
+                raise SpecError(f"cannot resolve path {place!r}", hint) from error
+            hint = f"must be a full path or shorthand device name; {hint}"
+            raise SpecError(f"cannot open {place!r}: no such device in {DISK_ROOT}", hint) from error
         if place.startswith(GROUP_WORDS):
             advice = f"groups have a parity of 1 to 3; for a file of this name write ./{place}"
             raise SpecError(f"cannot open {place!r}: no such device in {DISK_ROOT}", advice) from None
@@ -211,7 +214,7 @@ def _open(place: Place, env: Env, options: NewOptions) -> Opened:
 
 
 def _cannot_use(path: str, error: DeviceError) -> str:
-    if error.errno is None:
+    if error.errno in (None, errno.EISDIR):
         return f"cannot use {path!r}: must be a block device or regular file"
     return f"cannot open {path!r}: {os.strerror(error.errno)}"
 

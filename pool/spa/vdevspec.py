@@ -65,7 +65,7 @@ class SpecError(UsageError):
     def report(self, *, force: bool = False) -> str:
         """The complaints as ``zpool`` prints them."""
         if len(self.lines) == 1 and self.lines[0] == self.what:
-            return self.what
+            return "\n".join([self.what, self.advice] if self.advice else [self.what])
         head = "the following errors must be manually repaired:"
         if self.overridable and not force:
             head = "use '-f' to override the following errors:"
@@ -128,8 +128,8 @@ def parse_for_create(words: Sequence[Place]) -> PoolSpec:
     Raises: as ``parse``.
     """
     spec = parse(words)
-    if not any(top.cls != "log" for top in spec.tops):
-        raise _invalid("at least one toplevel vdev must be specified")
+    if not any(top.cls == "normal" for top in spec.tops):
+        raise _invalid("at least one general top-level vdev must be specified")
     return spec
 
 
@@ -196,8 +196,8 @@ class _Parser:
         self.aux[group] = places
 
     def _group(self, group: str, word: str) -> None:
-        if self.cls == "log" and group != "mirror":
-            raise _invalid(f"unsupported 'log' device: {group}")
+        if self.cls != "normal" and group != "mirror":  # zpool's rule; pools that have such vdevs do work
+            raise _invalid(f"unsupported {self.cls!r} device: {group}")
         places = self._places()
         nparity = _parity(word) if group != "mirror" else 0
         least = 2 if group == "mirror" else nparity + 1

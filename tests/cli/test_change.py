@@ -69,12 +69,70 @@ def test_pools_are_found_by_the_cache_file(run, tank: Path) -> None:
     assert [one["name"] for one in found] == ["tank"]
 
 
+def test_spares_and_caches_are_found_by_the_cache_file(run, tmp_path: Path) -> None:
+    """Only the tree's devices were remembered: spares and caches of every pool showed as UNAVAIL."""
+    places = [tmp_path / name for name in ("a", "b", "c", "d")]
+    words = [places[0], "spare", *places[1:3], "cache", places[3]]
+    assert run("zpool", "create", "--size", "64M", "p", *words).status == 0
+    shown = run("zpool", "status", "p").out
+    assert shown.count("AVAIL") == 2 and "UNAVAIL" not in shown and "cannot open" not in shown
+    assert run("zpool", "import", "-d", tmp_path, "p").status == 0
+    assert "UNAVAIL" not in run("zpool", "status", "p").out
+
+
+def test_names_of_this_machine_alone(run, tmp_path: Path) -> None:
+    """-R, altroot and -t are never on disk; a pool made so is not remembered."""
+    create = ["zpool", "create", "-f", "--size", "64M"]
+    for words in (["-R", "/mnt"], ["-o", "altroot=/mnt"], ["-t", "short"]):
+        assert run(*create, *words, "p", tmp_path / "a").status == 0
+        assert run("zpool", "list", "p").status == 1
+        assert run("zpool", "list", "-H", "-o", "name,altroot", "-d", tmp_path, "p").out == "p\t-\n"
+    assert "absolute" in run(*create, "-R", "mnt", "p", tmp_path / "a").err
+    assert "twice" in run(*create, "-R", "/mnt", "-o", "altroot=/mnt", "p", tmp_path / "a").err
+    assert "reserved" in run(*create, "-t", "mirror", "p", tmp_path / "a").err
+    assert run(*create, "-R", "/mnt", "-o", "cachefile=", "p", tmp_path / "a").status == 0
+    assert run("zpool", "list", "p").status == 0
+
+
+def test_layouts_are_shown_in_the_order_of_zpool(run, tmp_path: Path) -> None:
+    words = ["a", "special", "b", "log", "c", "dedup", "d", "cache", "e", "spare", "f"]
+    files = [word if word.isalpha() and len(word) > 1 else tmp_path / word for word in words]
+    lines = run("zpool", "create", "-n", "--size", "64M", "p", *files).lines
+    assert [line.strip() for line in lines if str(tmp_path) not in line][2:] == [
+        "p", "dedup", "special", "logs", "cache", "spares",
+    ]  # fmt: skip
+
+
+def test_creating_is_told_and_tried(run, tank: Path) -> None:
+    assert run("zfs", "create", "-n", "tank/a").out == ""
+    told = run("zfs", "create", "-nv", "-o", "recordsize=1M", "tank/a")
+    assert told.lines == ["would create tank/a", "\trecordsize=1M"]
+    assert run("zfs", "create", "-nv", "tank/no/a").status == 1
+    assert run("zfs", "create", "-nv", "-V", "1T", "tank/v").status == 1  # there is no room to reserve it
+    assert run("zfs", "list", "-H", "-o", "name").out == "tank\n"
+    assert run("zfs", "create", "-Pps", "-V", "1000K", "-b", "8K", "-o", "x:y=z", "tank/a/v").lines == [
+        "create_ancestors\ttank/a/v", "create\ttank/a/v", "property\tvolsize\t1024000",
+        "property\tvolblocksize\t8192", "property\tx:y\tz",
+    ]  # fmt: skip
+    (line,) = [line for line in run("zfs", "create", "-Pn", "-V", "1M", "tank/w").lines if "refreservation" in line]
+    assert int(line.rpartition("\t")[2]) > 1 << 20
+
+
+def test_destroying_all_below_a_pool_keeps_its_root(run, tank: Path) -> None:
+    """All datasets were destroyed, and then the command failed at the root dataset."""
+    assert run("zfs", "create", "-p", "tank/a/b").status == 0
+    assert run("zfs", "destroy", "tank").status == 2
+    assert run("zfs", "destroy", "-rnp", "tank").lines == ["destroy\ttank/a/b", "destroy\ttank/a"]
+    assert run("zfs", "destroy", "-R", "tank").status == 0
+    assert run("zfs", "list", "-H", "-o", "name").out == "tank\n"
+
+
 def test_dry_runs_make_nothing(run, tmp_path: Path) -> None:
     images = [tmp_path / f"{letter}.img" for letter in "abcde"]
     words = ["t", "mirror", *images[:2], "log", images[2], "special", images[3], "cache", images[4]]
     result = run("zpool", "create", "-f", "-n", "--size", "64M", *words)
     assert [line.strip() for line in result.lines[2:]] == [
-        "t", "mirror", str(images[0]), str(images[1]), "logs", str(images[2]), "special", str(images[3]), "cache",
+        "t", "mirror", str(images[0]), str(images[1]), "special", str(images[3]), "logs", str(images[2]), "cache",
         str(images[4]),
     ]  # fmt: skip
     assert not list(tmp_path.glob("*.img"))

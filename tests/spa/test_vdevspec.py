@@ -33,7 +33,7 @@ def shape(words: str) -> list[tuple[str, str, int, int]]:
         ("mirror a b log c d", [("mirror", "normal", 2, 0), ("leaf", "log", 1, 0), ("leaf", "log", 1, 0)]),
         ("a log mirror c d", [("leaf", "normal", 1, 0), ("mirror", "log", 2, 0)]),
         ("raidz a b special mirror c d", [("raidz", "normal", 2, 1), ("mirror", "special", 2, 0)]),
-        ("a dedup raidz2 b c d", [("leaf", "normal", 1, 0), ("raidz", "dedup", 3, 2)]),
+        ("a dedup mirror b c d", [("leaf", "normal", 1, 0), ("mirror", "dedup", 3, 0)]),
         ("special mirror a b cache c mirror d e", [("mirror", "special", 2, 0), ("mirror", "normal", 2, 0)]),
         ("draid a b c", [("draid", "normal", 3, 1)]),
     ],
@@ -67,6 +67,9 @@ def test_devices_may_stand_for_paths() -> None:
         ("raidz " + "x " * 256, "raidz supports no more than 255 devices"),
         ("a log raidz b c", "unsupported 'log' device: raidz"),
         ("a log draid b c", "unsupported 'log' device: draid"),
+        ("raidz a b special raidz c d", "unsupported 'special' device: raidz"),
+        ("raidz a b dedup raidz c d", "unsupported 'dedup' device: raidz"),
+        ("raidz a b dedup draid c d e", "unsupported 'dedup' device: draid"),
         ("a log b log c", "'log' can be specified only once"),
         ("a spare b spare c", "'spare' can be specified only once"),
         ("a cache b cache c", "'cache' can be specified only once"),
@@ -83,10 +86,17 @@ def test_refused(words: str, text: str) -> None:
     assert caught.value.exit_status == 1 and not caught.value.overridable
 
 
-@pytest.mark.parametrize("words", ["log a", "cache a", "spare a", "log mirror a b cache c"])
+def test_advice_is_reported() -> None:
+    """It was lost on the command line."""
+    assert SpecError("cannot open 'x'", "give a path").report() == "cannot open 'x'\ngive a path"
+
+
+@pytest.mark.parametrize(
+    "words", ["log a", "cache a", "spare a", "special a", "dedup mirror a b", "log mirror a b cache c"]
+)
 def test_a_pool_needs_room_for_data(words: str) -> None:
     assert parse(words.split())
-    with pytest.raises(SpecError, match="at least one toplevel vdev"):
+    with pytest.raises(SpecError, match="at least one general top-level vdev"):
         parse_for_create(words.split())
 
 
