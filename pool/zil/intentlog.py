@@ -284,7 +284,7 @@ class IntentLog:
                 self._leave(caller)
                 raise
         if not caller.done:
-            self._lead()
+            self._lead(caller)
         if caller.error is not None:
             raise caller.error
 
@@ -299,7 +299,7 @@ class IntentLog:
                 for one in self._callers[:1]:
                     one.go()
 
-    def _lead(self) -> None:
+    def _lead(self, own: _Caller) -> None:
         """Serve all who wait by now, and let one of those who come meanwhile serve the next."""
         error: BaseException | None = None
         with self._guard:
@@ -311,6 +311,10 @@ class IntentLog:
             error = caught
         finally:
             with self._guard:
+                if error is not None and not isinstance(error, Exception):
+                    # A ^C is meant for this thread: the others are served by one of them.
+                    self._callers = [one for one in batch if one is not own] + self._callers
+                    batch = [own]
                 self.stats.callers += len(batch)
                 self.stats.commits += 1
                 self._busy = bool(self._callers)
@@ -320,19 +324,26 @@ class IntentLog:
                     one.go()
 
     def _commit(self, objects: set[int] | None) -> None:
-        prepared = None
-        with self.tx.lock:
-            self.tx.check()
-            self._fresh = self._demanded = False
-            synced = self._synced()
-            begun = self._gap <= synced and self._blocks.begun
-            groups = self._queue.take(objects, synced) if begun else []
-            if groups:
-                prepared = self._prepare(groups)
+        groups: list[Group] = []
+        checked = False
+        try:
+            with self.tx.lock:
+                self.tx.check()
+                checked = True
+                self._fresh = self._demanded = False
+                synced = self._synced()
+                begun = self._gap <= synced and self._blocks.begun
+                if begun:
+                    groups = self._queue.take(objects, synced)
+                prepared = self._prepare(groups) if groups else None
+            stored = prepared is not None and self._store(prepared)
+        except BaseException:
+            if checked:
+                self._fail()  # what was taken waits nowhere else any more
+            raise
         if begun and not groups:
             self.stats.idle += 1
-            return
-        if prepared is None or not self._store(prepared):
+        elif not stored:
             self._by_txg()
 
     def _by_txg(self) -> None:
@@ -383,11 +394,9 @@ class IntentLog:
             blocks = self._blocks.prepare(records, txg)
             if len(blocks) > 1:
                 self._blocks.send(blocks[1:], txg)
-        except BaseException as error:
+        except PoolError:
             self._fail()
-            if isinstance(error, PoolError):
-                return None
-            raise
+            return None
         stats, tops = self.stats, self.dataset.objset.writer.zio.tree.tops
         stats.records += len(records)
         stats.blocks += len(blocks)
@@ -412,11 +421,9 @@ class IntentLog:
                 self.dataset.objset.writer.flush(ready.vdevs)
             if not self._blocks.send_first(blocks[0], ready.txg):
                 return False  # the log was let go of meanwhile, and its blocks with it
-        except BaseException as error:
+        except PoolError:
             self._fail()
-            if isinstance(error, PoolError):
-                return False
-            raise
+            return False
         if self._failures != ready.failures:
             self._fail()  # somebody else's flush took our writes with it
             return False

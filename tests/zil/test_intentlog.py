@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from uberblock.pool.poolcreate import create_pool, open_pool
 from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.spa.logs import waiting_logs
 from uberblock.pool.zil import chain
-from uberblock.pool.zil.intentlog import GROUP_MAX
+from uberblock.pool.zil.intentlog import GROUP_MAX, IntentLog
 from uberblock.pool.zio.writer import ZioWriter
 
 ENV = Env.fixed(3)
@@ -386,6 +387,70 @@ def test_callers_share_a_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (stats.callers - callers, stats.commits - commits) == (6, 2)
     with machine.crashed() as pool:
         assert all(pool.fs().read_bytes(f"/f{number}") == b"x" * 100 for number in range(6))
+
+
+@pytest.mark.parametrize("where", ["_prepare", "_store"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_request_that_is_interrupted(monkeypatch: pytest.MonkeyPatch, where: str, late: bool) -> None:
+    """A ^C before or after a step of it: what the log was to tell is there after the next request."""
+    machine = begun()
+    fs = machine.pool.fs()
+    plain = getattr(IntentLog, where)
+
+    def interrupted(log: IntentLog, what: Any) -> Any:
+        if late:
+            plain(log, what)
+        raise KeyboardInterrupt
+
+    with fs.open("/first", "rb+") as file:
+        for number in range(3):
+            file.pwrite(b"yes", 3 * number)
+            monkeypatch.setattr(IntentLog, where, interrupted if number == 1 else plain)
+            if number == 1:
+                with pytest.raises(KeyboardInterrupt):
+                    file.fsync()
+            else:
+                file.fsync()
+        with machine.crashed() as pool:
+            assert pool.fs().read_bytes("/first") == b"yes" * 3
+
+
+def test_an_interrupt_is_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who shared the request are served by one of them."""
+    machine = begun()
+    fs = machine.pool.fs()
+    plain, lock, log = IntentLog._commit, threading.Event(), fs.filesystem.log
+    calls: list[set[int] | None] = []
+
+    def commit(log: IntentLog, objects: set[int] | None) -> None:
+        calls.append(objects)
+        lock.wait(10)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        plain(log, objects)
+
+    monkeypatch.setattr(IntentLog, "_commit", commit)
+    outcomes: list[str] = []
+
+    def ask(name: str) -> None:
+        fs.write_bytes(name, name.encode())
+        try:
+            fs.fsync(name)
+            outcomes.append("durable")
+        except KeyboardInterrupt:
+            outcomes.append("interrupted")
+
+    threads = [threading.Thread(target=ask, args=(f"/t{number}",)) for number in range(4)]
+    for one in threads:
+        one.start()
+    while len(log._callers) < 3:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    lock.set()
+    for one in threads:
+        one.join()
+    assert sorted(outcomes) == ["durable"] * 3 + ["interrupted"] and [len(one or ()) for one in calls] == [1, 3, 2]
+    with machine.crashed() as pool:
+        assert sum(pool.fs().exists(f"/t{number}") for number in range(4)) >= 3
 
 
 def test_many_threads() -> None:
