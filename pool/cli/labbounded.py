@@ -22,6 +22,7 @@ requests:   {", ".join(REQUESTS)}
 
 examples:
   uberblock lab bounded                                              all workloads of one operation
+  uberblock lab bounded --length 2 --processes 0                     all of two: 1680, for most of an hour
   uberblock lab bounded --length 3 --count 200 --layout mirrored-log
   uberblock lab bounded --workload "rename a over b; fsync b"
 """
@@ -36,10 +37,13 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--sync", default="standard", choices=("standard", "always"), help="property")
     parser.add_argument("--logbias", default="latency", choices=("latency", "throughput"), help="property")
     parser.add_argument("--seed", type=int, default=1, help="of the sample, and of the pool's chance (default 1)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--workload", metavar="LINE", help="this one: operations; a request")
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
+    if args.count < 0 or args.processes < 0:
+        raise UsageError("lab bounded: --count and --processes are not negative", "0 means all of them")
     try:
         chosen = [Bounded.parse(args.workload)] if args.workload else workloads(args.length, args.count, args.seed)
     except ValueError as error:
@@ -47,10 +51,9 @@ def run(argv: Sequence[str]) -> int:
     options = SyncOptions(layout=args.layout, seed=args.seed, sync=args.sync, logbias=args.logbias)
     runs = BoundedRuns(options)
     with progress("workloads", len(chosen), quiet=args.quiet or args.json, unit="workloads") as advance:
-        for work in chosen:
-            for line in runs.explore(work):
-                if not args.json:
-                    print(f"{work}\n{line}")
+        for work, lines in runs.explore_all(chosen, args.processes):
+            if not args.json:
+                print("".join(f"{work}\n{line}\n" for line in lines), end="")
             advance(1)
     if args.json:
         wrong = [{"workload": str(work), "wrong": line} for work, line in runs.wrong]

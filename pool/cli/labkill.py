@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
@@ -14,15 +15,16 @@ from ..device.cachemode import CACHE_MODES
 from ..errors import UsageError
 from ..lab.judges import zdb_complaints
 from ..lab.kill import POOL, KillOptions, KillReport, default_workload, kill_rounds, prepare
-from ..lab.layouts import LAYOUTS, words_of
+from ..lab.layouts import LAYOUTS
 from ..lab.userwork import UserWorkload
 from .main import Parser
 from .progress import progress
 
 EPILOG = """\
-A pool is made on files. A process works on it and says over a pipe what it has been promised; at a random moment it is
-killed with SIGKILL, sometimes while it still replays what the one before had left. Then the pool is imported, checked,
-and exported, or left as it is. And again. At the end zdb judges the pool, if it is there.
+A pool is made on files: a dot in the layout is one in DIR, others are named by their paths; what a file held is gone.
+A process works on the pool and says over a pipe what it has been promised; at a random moment it is killed with
+SIGKILL, sometimes while it still replays what the one before had left. Then the pool is imported, checked, and
+exported, or left as it is. And again. At the end zdb judges the pool, if it is there.
 
 WORKLOAD is a file as for "lab powercut"; its run has to go on where the pool is (it may ask for acknowledged), and what
 it acknowledges is numbers, text or lists. Without one, a log grows and files replace each other. The seed gives the
@@ -31,6 +33,7 @@ same share of each process's time, but no clock runs twice alike. Exit status 1:
 examples:
   uberblock lab kill --rounds 100
   uberblock lab kill examples/powercut/append.py --layout raidz1 --seed 7 --whole
+  uberblock lab kill --layout "mirror /fast/a.img /slow/b.img log /fast/log.img"
 """
 
 
@@ -38,7 +41,10 @@ def run(argv: Sequence[str]) -> int:
     """Run ``lab kill``; gives the exit status."""
     parser = Parser("lab kill", "Kill a process that works on a pool, again and again.", EPILOG)
     parser.add_argument("workload", type=Path, nargs="?", metavar="WORKLOAD", help="a Python file")
-    parser.add_argument("--layout", default="single", metavar="WORDS", help=f"one of {', '.join(LAYOUTS)}, or vdevs")
+    known = ", ".join(LAYOUTS)
+    parser.add_argument(
+        "--layout", default="single", metavar="WORDS", help=f"one of {known}, or vdevs in zpool create's words"
+    )
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="processes (default 20)")
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="that one works at most (default 1)")
     parser.add_argument("--txg", type=float, default=0.2, metavar="S", help="seconds between txgs (default 0.2)")
@@ -72,21 +78,19 @@ def run(argv: Sequence[str]) -> int:
         )
         print("\n".join(wrong[:50]), end="\n" if wrong else "")
         if wrong:
-            print(f"the pool is in {folder}; layout {args.layout}, seed {args.seed}")
+            print(f"the files of DIR are in {folder}; layout {args.layout}, seed {args.seed}")
     return int(bool(wrong))
 
 
 def _kill(args: Namespace, workload: UserWorkload, folder: Path) -> tuple[KillReport, list[str]]:
-    words, places = list[str](), list[str]()
-    for word in words_of(args.layout):
-        if word == ".":
-            places.append(str(folder / f"d{len(places)}.img"))
-            words.append(places[-1])
-        else:
-            words.append(word)
-    prepare(words, args.size << 20, workload)
+    numbers = itertools.count()
+    words = [
+        str(folder / f"d{next(numbers)}.img") if word == "." else word
+        for word in LAYOUTS.get(args.layout, args.layout).split()
+    ]
+    places = prepare(words, args.size << 20, workload)
     options = KillOptions(args.rounds, args.seed, args.seconds, args.txg, args.cache, args.whole)
     with progress("rounds", args.rounds, quiet=args.quiet or args.json, unit="rounds") as advance:
         report = kill_rounds(workload, places, options, advance)
     zdb = shutil.which("zdb", path="/usr/sbin:/sbin:/usr/bin:/usr/local/sbin")
-    return report, zdb_complaints(zdb, folder, POOL) if zdb else []
+    return report, zdb_complaints(zdb, map(Path, places), POOL) if zdb else []

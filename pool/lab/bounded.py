@@ -9,8 +9,12 @@ CrashMonkey and ACE found (Mohan et al., OSDI 2018). Every crash state of every 
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from ..errors import PoolError
@@ -238,7 +242,8 @@ class BoundedRuns:
         try:
             recorder.make(work)
         except PoolError as error:
-            yield f"cannot be done: {error}"
+            self.wrong.append((work, f"cannot be done: {error}"))
+            yield self.wrong[-1][1]
             return
         explorer = sync_explorer(recorder.run)
         explorer.run(enumerate_states(journal, Plan(seed=self.options.seed), start=recorder.start))
@@ -247,3 +252,40 @@ class BoundedRuns:
         for violation in explorer.report.violations:
             self.wrong.append((work, str(violation)))
             yield str(violation)
+
+    def explore_all(self, works: Sequence[Bounded], processes: int = 1) -> Iterator[tuple[Bounded, list[str]]]:
+        """Every crash state of many workloads, shared by processes, in the order of the workloads.
+
+        Args:
+            processes: 0: one for each processor.
+
+        Yields:
+            each workload, and what is wrong with it, in words.
+        """
+        global _runs
+        workers = processes or os.cpu_count() or 1
+        if workers == 1:
+            for work in works:
+                yield work, list(self.explore(work))
+            return
+        started = time.perf_counter()
+        _runs = self
+        try:
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+                for work, (lines, report) in zip(works, pool.map(_explored, works)):
+                    self.report.add(report)
+                    self.wrong += [(work, line) for line in lines]
+                    yield work, lines
+        finally:
+            _runs = None
+            self.report.seconds += time.perf_counter() - started
+
+
+_runs: BoundedRuns | None = None  # of a worker, which got it by being forked
+
+
+def _explored(work: Bounded) -> tuple[list[str], Report]:
+    """What a worker found: all that is wrong, in words, and its report."""
+    assert _runs is not None
+    _runs.report = Report()
+    return list(_runs.explore(work)), _runs.report

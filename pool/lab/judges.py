@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 SECONDS = 1800
@@ -25,18 +26,20 @@ def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
 
 
-def zdb_complaints(zdb: str, folder: Path, pool: str) -> list[str]:
+def zdb_complaints(zdb: str, folder: Path | Iterable[Path], pool: str) -> list[str]:
     """Everything ``zdb`` has against an exported pool: blocks and space, objects, metaslabs.
 
     Args:
-        zdb: path of the program. folder: with the images.
+        zdb: path of the program. folder: with the images; or the images.
 
     Raises:
         OSError: it cannot be run.
     """
+    places = [folder] if isinstance(folder, Path) else folder
+    search = [word for one in places for word in ("-p", str(one))]
     found: list[str] = []
     for option, bad in BAD.items():
-        done = _run([zdb, "-e", "-p", str(folder), option, pool])
+        done = _run([zdb, "-e", *search, option, pool])
         text = done.stdout + _PROGRESS.sub("", done.stderr)
         wrong = [line.strip() for line in text.splitlines() if re.search(bad, line)]
         if done.returncode or wrong or (option == "-bcc" and NO_LEAKS not in done.stdout):

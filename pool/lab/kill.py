@@ -68,10 +68,18 @@ class KillReport:
     wrong: list[str] = field(default_factory=list)
 
 
-def prepare(words: Sequence[str], size: int, workload: UserWorkload) -> None:
-    """Make a pool on files, with what the workload's setup puts into it."""
+def prepare(words: Sequence[str], size: int, workload: UserWorkload) -> list[str]:
+    """Make a pool on files, with what the workload's setup puts into it.
+
+    Args:
+        words: of ``zpool create``. size: of the files that are not there yet.
+
+    Returns:
+        the files of the pool.
+    """
     with create_pool(POOL, list(words), size=size) as pool:
         workload.call("setup", fs=pool.fs(), pool=pool)
+        return [leaf.path for leaf in pool.spa.tree.leaves if leaf.device is not None]
 
 
 def default_workload() -> UserWorkload:

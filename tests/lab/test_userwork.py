@@ -120,7 +120,7 @@ def test_powercut_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_processes_are_killed(tmp_path: Path) -> None:
     places = [str(tmp_path / "a.img"), str(tmp_path / "b.img")]
     work = default_workload()
-    prepare(["mirror", *places], 64 << 20, work)
+    assert prepare(["mirror", *places], 64 << 20, work) == places
     report = kill_rounds(work, places, KillOptions(rounds=4, seed=3, seconds=0.4, txg_seconds=0.1, whole=True))
     assert report.wrong == [] and report.rounds == 4 and report.acknowledged > 20 and report.ended == 0
 
@@ -137,3 +137,22 @@ def test_kill_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     found = json.loads(capsys.readouterr().out)
     assert found["rounds"] == 1 and found["wrong"] == [] and (tmp_path / "d0.img").exists()
     assert main(["lab", "kill", "--size", "3"]) == 2
+
+
+@pytest.mark.judge
+def test_processes_are_killed_on_files_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside another pool of the same name, which is not touched and which zdb is not asked about."""
+    (tmp_path / "other").mkdir()
+    names = [str(tmp_path / "other" / name) for name in ("other.img", "a.img", "log.img")]
+    prepare(names[:1], 64 << 20, default_workload())
+    before = Path(names[0]).read_bytes()
+    layout = f"mirror {names[1]} . log {names[2]}"
+    words = ["--rounds", "2", "--seconds", "0.3", "--size", "64", "--dir", str(tmp_path / "dir"), "-j"]
+    assert main(["lab", "kill", "--layout", layout, *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rounds"] == 2 and found["zdb"] == []
+    assert all(Path(name).exists() for name in names) and [p.name for p in (tmp_path / "dir").iterdir()] == ["d0.img"]
+    assert Path(names[0]).read_bytes() == before
+    for wrong in ("", "mirror .", "mirror"):
+        assert main(["lab", "kill", "--layout", wrong, *words]) != 0
+        assert "vdev specification" in capsys.readouterr().err
