@@ -20,8 +20,10 @@ from .dsl import props
 from .dsl.dataset import DslDataset
 from .errors import (
     CorruptError,
+    FileLimitError,
     IsADirectoryInPoolError,
     LimitError,
+    NoAttributeError,
     NotADirectoryInPoolError,
     NotFoundError,
     PoolError,
@@ -313,7 +315,7 @@ class Vfs:
             follow: what a symbolic link at the end of the path leads to.
 
         Raises:
-            NotFoundError, NotADirectoryInPoolError; LimitError: a loop of symbolic links.
+            NotFoundError, NotADirectoryInPoolError; FileLimitError: a loop of symbolic links.
         """
         return self.filesystem.lookup(text_of(path), follow=follow)
 
@@ -338,7 +340,7 @@ class Vfs:
         """There is something at the path (a symbolic link that leads nowhere, too)."""
         try:
             self.znode(path)
-        except (NotFoundError, NotADirectoryInPoolError):
+        except (NotFoundError, NotADirectoryInPoolError, FileLimitError):
             return False
         return True
 
@@ -346,14 +348,14 @@ class Vfs:
         """A directory, or a link to one."""
         try:
             return self.znode(path, follow=True).is_dir
-        except (NotFoundError, NotADirectoryInPoolError):
+        except (NotFoundError, NotADirectoryInPoolError, FileLimitError):
             return False
 
     def is_file(self, path: Path) -> bool:
         """A regular file, or a link to one."""
         try:
             return self.znode(path, follow=True).type == "file"
-        except (NotFoundError, NotADirectoryInPoolError):
+        except (NotFoundError, NotADirectoryInPoolError, FileLimitError):
             return False
 
     def open(self, path: Path, mode: str = "rb") -> ZplFile:
@@ -407,7 +409,8 @@ class Vfs:
     def getxattr(self, path: Path, name: str, *, follow: bool = False) -> bytes:
         """One extended attribute. Raises: NotFoundError."""
         if name in xattr.POSIX_ACLS and not self.posix_acls:
-            raise NotFoundError(f"no extended attribute {name}", "acltype is not posix", path=printable(text_of(path)))
+            shown = printable(text_of(path))
+            raise NoAttributeError(f"no extended attribute {name}", "acltype is not posix", path=shown)
         return xattr.read(self.znode(path, follow=follow), name)
 
     # ---- directories ----------------------------------------------------------------------------------------------

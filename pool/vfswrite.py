@@ -6,6 +6,7 @@ package's and the built-in ones a Python programmer expects. Calls have the name
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import stat as statmodule
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from .dmu.mutable import PLACE_BYTES
 from .dmu.tx import TxManager
 from .errors import (
     ExistsError,
+    FileUsageError,
     IsADirectoryInPoolError,
     NotADirectoryInPoolError,
     NotFoundError,
@@ -86,16 +88,35 @@ class MutableVfs(Vfs):
         """The directory a path lies in, and its last component.
 
         Raises:
-            UsageError: the path names the root, or ends with a dot.
+            FileUsageError: the path names the root, or ends with a dot.
         """
         plain = text_of(path)
+        if not plain:
+            raise NotFoundError("no such file or directory", dataset=self.name, path="''")
         head, tail = posixpath.split(plain.rstrip("/"))
         if tail in ("", ".", ".."):
-            raise UsageError("this path cannot be made, moved or removed", dataset=self.name, path=printable(plain))
+            where = {"dataset": self.name, "path": printable(plain)}
+            raise FileUsageError("this path cannot be made, moved or removed", errno.EBUSY, **where)
         folder = self.filesystem.lookup(head, follow=True)
         if not folder.is_dir:
             raise NotADirectoryInPoolError("not a directory", dataset=self.name, path=printable(head))
         return folder, directory.raw(tail)
+
+    def _place_for_new(self, path: Path, *, is_dir: bool) -> tuple[Znode, bytes]:
+        """The same, of something that is not there yet.
+
+        Raises:
+            ExistsError: the path names the root, or ends with a dot. NotFoundError: it ends with a slash, which only
+                directories may.
+        """
+        plain = text_of(path)
+        where = {"dataset": self.name, "path": printable(plain)}
+        if plain and posixpath.basename(plain.rstrip("/")) in ("", ".", ".."):
+            self.znode(path)  # or what is on the way is missing
+            raise ExistsError("the name is taken", **where)
+        if plain.endswith("/") and not is_dir:
+            raise NotFoundError("only a directory can be named with a slash at the end", **where)
+        return self._place(path)
 
     def _make(
         self,
@@ -108,7 +129,7 @@ class MutableVfs(Vfs):
         target: bytes | None = None,
         times_ns: tuple[int, int] | None = None,
     ) -> Znode:
-        folder, name = self._place(path)
+        folder, name = self._place_for_new(path, is_dir=statmodule.S_ISDIR(mode))
         new = self._new_file(folder, mode, uid=uid, gid=gid, rdev=rdev, target=target, times_ns=times_ns)
         return self.filesystem.make(folder, name, new)
 
@@ -181,7 +202,7 @@ class MutableVfs(Vfs):
     def link(self, source: Path, path: Path) -> None:
         """Another name for a file (of a symbolic link: for the link)."""
         with self.transaction():
-            folder, name = self._place(path)
+            folder, name = self._place_for_new(path, is_dir=False)
             self.filesystem.link(self.znode(source), folder, name)
 
     def open(self, path: Path, mode: str = "rb", *, permissions: int = 0o644, sync: bool = False) -> ZplFile:
@@ -219,14 +240,28 @@ class MutableVfs(Vfs):
         try:
             znode = self.znode(path, follow=True)
         except NotFoundError:
+            plain = text_of(path)
             if kind == "r":
                 raise
+            if plain.endswith("/"):
+                raise IsADirectoryInPoolError("is a directory", dataset=self.name, path=printable(plain)) from None
+            if kind != "x" and (target := self._dangling(plain)) is not None:
+                return self._for_writing(target, kind, permissions)
             return self._make(path, statmodule.S_IFREG | statmodule.S_IMODE(permissions))
         if kind == "x":
             raise ExistsError("the file is there already", dataset=self.name, path=printable(text_of(path)))
         if znode.is_dir:
             raise IsADirectoryInPoolError("is a directory", dataset=self.name, path=printable(text_of(path)))
         return znode
+
+    def _dangling(self, path: str) -> str | None:
+        """Where the symbolic link of this path leads to; None: it is none."""
+        folder, name = self._place(path)
+        number = self.filesystem.find(folder, name)
+        if number is None:
+            return None
+        target = directory.text(self.filesystem.znode(number).target())
+        return posixpath.join(posixpath.dirname(path), target)
 
     def write_bytes(self, path: Path, data: Any, *, permissions: int = 0o644) -> None:
         """Make a file with this content, or replace the content of one that is there, in one go."""
@@ -289,6 +324,7 @@ class MutableVfs(Vfs):
         """Take a file's name away; with its last name the file goes, when nobody has it open."""
         with self.filesystem.giving_back():
             folder, name = self._place(path)
+            self._check_slash(path)
             self.filesystem.unlink(folder, name)
 
     remove = unlink
@@ -323,12 +359,24 @@ class MutableVfs(Vfs):
         with self.transaction():
             folder, name = self._place(source)
             new_folder, new_name = self._place(target)
+            self._check_slash(source)
+            self._check_slash(target, source)
             self.filesystem.rename(folder, name, new_folder, new_name, replace=replace)
+
+    def _check_slash(self, path: Path, source: Path | None = None) -> None:
+        """A path that ends with a slash names a directory (or will name one: ``source``)."""
+        if text_of(path).endswith("/"):
+            plain = text_of(path if source is None else source).rstrip("/")
+            if not self.znode(plain).is_dir:
+                raise NotADirectoryInPoolError("not a directory", dataset=self.name, path=printable(plain))
 
     def exchange(self, one: Path, other: Path) -> None:
         """Two names change places (as ``renameat2`` with RENAME_EXCHANGE)."""
         with self.transaction():
-            self.filesystem.exchange(*self._place(one), *self._place(other))
+            places = (*self._place(one), *self._place(other))
+            self._check_slash(one)
+            self._check_slash(other)
+            self.filesystem.exchange(*places)
 
     # --- attributes -------------------------------------------------------------------------------------------------
 

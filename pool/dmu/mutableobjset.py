@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitError, NoSpaceError, NotFoundError, UsageError
+from ..errors import LimitError, NotFoundError, QuotaError, UsageError
 from ..ondisk import blkptr
 from ..ondisk import dnode as ondisk_dnode
 from ..ondisk import objset as ondisk_objset
@@ -223,7 +223,7 @@ class MutableObjset(Objset):
         """Refuse more bytes than there is room for.
 
         Raises:
-            NoSpaceError: the pool is full, or the dataset has used up its quota.
+            NoSpaceError: the pool is full. QuotaError: the dataset has used up its quota.
         """
         tx = self.tx
         tx.admit(more)
@@ -234,7 +234,7 @@ class MutableObjset(Objset):
             tx.wait()  # what is being written may count twice just now
             room = self.room()
         if room is not None and self._waiting_bytes + more > room:
-            raise NoSpaceError(
+            raise QuotaError(
                 "the dataset may not grow: its quota is used up",
                 "remove something, or raise the quota",
                 dataset=self.name or None,

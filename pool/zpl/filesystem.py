@@ -8,6 +8,7 @@ Source: OpenZFS, zfs_vfsops.c, zfs_znode.c, zfs_quota.c.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from ..dmu.objset import Objset
 from ..dmu.zap import Zap, ZapEntry
 from ..errors import (
     CorruptError,
+    FileLimitError,
     LimitError,
     NotADirectoryInPoolError,
     NotFoundError,
@@ -211,12 +213,13 @@ class Filesystem:
                 an absolute target begins at this file system's root.
 
         Raises:
-            NotFoundError, NotADirectoryInPoolError; LimitError: too many links or directories.
+            NotFoundError, NotADirectoryInPoolError; FileLimitError, LimitError: too many links or directories.
         """
         trail = [self.root]
         where = {"dataset": self.name, "path": directory.printable(path)}
         pending = path.split("/")[::-1]
         links = 0
+        must_be_dir = path.endswith(("/", "/."))
         while pending:
             part = pending.pop()
             if part in ("", "."):
@@ -235,16 +238,17 @@ class Filesystem:
             if stat.S_ISLNK(node.mode) and (follow or not last):
                 links += 1
                 if links > MAX_SYMLINKS:
-                    raise LimitError("too many levels of symbolic links", **where)
+                    raise FileLimitError("too many levels of symbolic links", errno.ELOOP, **where)
                 target = directory.text(node.target())
                 if target.startswith("/"):
                     del trail[1:]
+                must_be_dir |= last and target.endswith(("/", "/."))
                 pending += target.split("/")[::-1]
                 continue
             trail.append(node)
             if len(trail) > MAX_DEPTH:
                 raise LimitError(f"a path of more than {MAX_DEPTH} directories", dataset=self.name)
-        if path.endswith(("/", "/.")) and not trail[-1].is_dir:
+        if must_be_dir and not trail[-1].is_dir:
             raise NotADirectoryInPoolError("not a directory", **where)
         return trail[-1]
 

@@ -8,13 +8,14 @@ Source: OpenZFS, zfs_vnops.c (``zfs_write``), zfs_znode.c (``zfs_grow_blocksize`
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import Any
 
 import numpy as np
 
 from ..dmu.mutable import PATCH_SHARE, MutableDnode
-from ..errors import LimitError, UsageError
+from ..errors import FileLimitError, UsageError
 from ..ondisk import zilencode
 from .attributes import pack_time
 from .file import MAX_SIZE
@@ -40,7 +41,7 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
     """Write bytes at an offset; the file grows if need be. Gives the file as it is then.
 
     Raises:
-        LimitError: beyond what a file can have. NoSpaceError: the pool is full.
+        FileLimitError: beyond what a file can have. NoSpaceError: the pool is full.
     """
     source = np.frombuffer(data, dtype=np.uint8)
     count = len(source)
@@ -48,7 +49,7 @@ def write(fs: MutableFilesystem, znode: Znode, offset: int, data: Any) -> Znode:
     if offset < 0:
         raise UsageError("an offset cannot be negative", offset=offset)
     if end > MAX_SIZE:
-        raise LimitError("a file cannot be so long", dataset=fs.name, object=znode.object, bytes=end)
+        raise FileLimitError("a file cannot be so long", errno.EFBIG, dataset=fs.name, bytes=end)
     if not count:
         return znode
     with fs.transaction():
@@ -75,10 +76,12 @@ def truncate(fs: MutableFilesystem, znode: Znode, size: int) -> Znode:
     """Cut a file, or make it longer by a hole. Gives the file as it is then.
 
     Raises:
-        LimitError: beyond what a file can have.
+        FileLimitError: beyond what a file can have.
     """
-    if not 0 <= size <= MAX_SIZE:
-        raise LimitError("a file cannot have this length", dataset=fs.name, object=znode.object, bytes=size)
+    if size < 0:
+        raise UsageError("a length cannot be negative", bytes=size)
+    if size > MAX_SIZE:
+        raise FileLimitError("a file cannot have this length", errno.EFBIG, dataset=fs.name, bytes=size)
     with fs.giving_back() if size < znode.size else fs.transaction():
         znode = fs.znode(znode.object)
         dn = fs.mutable(znode.object)

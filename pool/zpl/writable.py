@@ -11,6 +11,7 @@ Source: OpenZFS, zfs_vnops.c, zfs_dir.c, zfs_znode.c.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -24,8 +25,9 @@ from ..dmu.zap import ZapEntry
 from ..dmu.zapbulk import add_many
 from ..errors import (
     ExistsError,
+    FileLimitError,
+    FileUsageError,
     IsADirectoryInPoolError,
-    LimitError,
     NotADirectoryInPoolError,
     NotEmptyError,
     NotFoundError,
@@ -236,10 +238,13 @@ class MutableFilesystem(Filesystem):
 
         Raises:
             UsageError: it is empty, ``.``, ``..``, or has a slash, a NUL or, where that matters, is not UTF-8.
-            LimitError: it is too long.
+            FileLimitError: it is too long.
         """
         if len(name) > (MAX_NAME if self.longnames else NAME_MAX):
-            raise LimitError("a name is too long", dataset=self.name, name=printable(text(name[:80])), bytes=len(name))
+            raise FileLimitError(
+                "a name is too long", errno.ENAMETOOLONG, dataset=self.name, name=printable(text(name[:80])),
+                bytes=len(name),
+            )  # fmt: skip
         if not directory.is_name(name):
             raise UsageError("no file can have this name", dataset=self.name, name=printable(text(name)))
         if self.utf8only:
@@ -284,11 +289,13 @@ class MutableFilesystem(Filesystem):
         """A new file, directory, link or device under a name.
 
         Raises:
-            ExistsError: the name is taken. NotADirectoryInPoolError, UsageError, LimitError, NoSpaceError.
+            ExistsError: the name is taken. NotADirectoryInPoolError, UsageError, FileLimitError, NoSpaceError.
         """
         self.check_name(name)
-        if new.target is not None and not 0 < len(new.target) <= SYMLINK_MAX:
-            raise LimitError("a symbolic link's target has an impossible length", bytes=len(new.target))
+        if new.target == b"":
+            raise NotFoundError("a symbolic link cannot lead to the empty path", dataset=self.name)
+        if new.target is not None and len(new.target) > SYMLINK_MAX:
+            raise FileLimitError("a symbolic link's target is too long", errno.ENAMETOOLONG, bytes=len(new.target))
         with self.transaction():
             entries = self.entries_of(parent)
             dn = self.allocate(new)
@@ -352,7 +359,7 @@ class MutableFilesystem(Filesystem):
             names: name -> object and mode.
 
         Raises:
-            ExistsError: a name is taken. UsageError, LimitError: no file can have it.
+            ExistsError: a name is taken. UsageError, FileLimitError: no file can have it.
         """
         with self.transaction():
             self.log.gap()
@@ -396,7 +403,7 @@ class MutableFilesystem(Filesystem):
     def _linkable(self, znode: Znode, more: int) -> int:
         links = znode.nlink + more
         if links > LINK_MAX:
-            raise LimitError("a file cannot have more links", dataset=self.name, object=znode.object)
+            raise FileLimitError("a file cannot have more links", errno.EMLINK, dataset=self.name, object=znode.object)
         return links
 
     def link(self, znode: Znode, parent: Znode, name: bytes) -> Znode:
@@ -409,7 +416,7 @@ class MutableFilesystem(Filesystem):
         with self.transaction():
             znode = self.znode(znode.object)
             if znode.is_dir:
-                raise IsADirectoryInPoolError("a directory cannot have a second name", dataset=self.name)
+                raise FileUsageError("a directory cannot have a second name", errno.EPERM, dataset=self.name)
             if not znode.nlink:
                 raise NotFoundError("a file without a name cannot get one", dataset=self.name, object=znode.object)
             self._enter(self.entries_of(parent), name, znode.object, znode.mode)
@@ -592,7 +599,7 @@ class MutableFilesystem(Filesystem):
         seen = set()
         while folder.object != self.root_object:
             if folder.object == znode.object or folder.object in seen:
-                raise UsageError("a directory cannot be moved into itself", dataset=self.name, object=znode.object)
+                raise FileUsageError("a directory cannot be moved into itself", errno.EINVAL, dataset=self.name)
             seen.add(folder.object)
             folder = self.znode(folder.parent)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import CorruptError, LimitError, NotFoundError
+from ..errors import CorruptError, LimitError, NoAttributeError
 from ..ondisk import nvlist
 from . import directory
 from .directory import printable
@@ -100,4 +100,4 @@ def read(znode: Znode, name: str) -> bytes:
     for stored, file in files(znode):
         if linux_name(stored) == name:
             return _value(file, name)
-    raise NotFoundError(f"no extended attribute {printable(name)}", object=znode.object)
+    raise NoAttributeError(f"no extended attribute {printable(name)}", object=znode.object)

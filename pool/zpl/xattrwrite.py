@@ -7,10 +7,11 @@ Source: OpenZFS, zpl_xattr.c (``zpl_xattr_set_sa``, ``zpl_xattr_set_dir``), zfs_
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterable
 
-from ..errors import ExistsError, LimitError, NotFoundError, UsageError
+from ..errors import ExistsError, FileLimitError, NoAttributeError, UsageError
 from ..ondisk import nvlist
 from ..ondisk.nvlist import NVList, NvType
 from ..ondisk.zilrecord import TxType
@@ -41,7 +42,7 @@ def set_xattr(
         create: it must not be there yet. replace: it must be there.
 
     Raises:
-        ExistsError, NotFoundError; LimitError: name or value too long. UsageError: no namespace.
+        ExistsError, NoAttributeError; FileLimitError: name or value too long. UsageError: no namespace.
     """
     _check(name, value)
     with fs.transaction():
@@ -50,7 +51,7 @@ def set_xattr(
         if create and there:
             raise ExistsError(f"there is an extended attribute {name} already", object=znode.object)
         if replace and not there:
-            raise NotFoundError(f"no extended attribute {name}", object=znode.object)
+            raise NoAttributeError(f"no extended attribute {name}", object=znode.object)
         if packed and len(value) <= ENTRY_MAX:
             before = xattr.packed(znode)
             stored = {k: v for k, v in before.items() if xattr.linux_name(k) != name}
@@ -76,7 +77,7 @@ def remove_xattr(fs: MutableFilesystem, znode: Znode, name: str) -> Znode:
     with fs.transaction():
         znode = fs.znode(znode.object)
         if name not in xattr.names(znode):
-            raise NotFoundError(f"no extended attribute {name}", object=znode.object)
+            raise NoAttributeError(f"no extended attribute {name}", object=znode.object)
         znode = _unpack(fs, znode, name)
         _remove_file(fs, znode, name)
         return fs.change(fs.znode(znode.object), {"ZPL_CTIME": fs.clock()})
@@ -86,9 +87,11 @@ def _check(name: str, value: bytes) -> None:
     if not name.startswith((*xattr.NAMESPACES, xattr.FOREIGN_PREFIX)):
         raise UsageError(f"an extended attribute has a namespace, {name!r} has none", "call it user.NAME")
     if len(directory.raw(name)) > NAME_MAX:
-        raise LimitError("the name of an extended attribute is too long", name=directory.printable(name[:80]))
+        shown = directory.printable(name[:80])
+        raise FileLimitError("the name of an extended attribute is too long", errno.ERANGE, name=shown)
     if len(value) > xattr.MAX_VALUE:
-        raise LimitError("an extended attribute is too long", name=directory.printable(name), bytes=len(value))
+        shown = directory.printable(name)
+        raise FileLimitError("an extended attribute is too long", errno.E2BIG, name=shown, bytes=len(value))
 
 
 def pack(stored: dict[str, bytes]) -> bytes:

@@ -8,12 +8,13 @@ Source: OpenZFS, zfs_znode.c, zfs_sa.c.
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 from typing import TYPE_CHECKING
 
 from ..dmu.dnode import Dnode
-from ..errors import CorruptError, UsageError
+from ..errors import CorruptError, FileUsageError
 from ..ondisk import znode as legacy
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.fuid import Fuid
@@ -225,7 +226,7 @@ class Znode:
             UsageError: it is none; CorruptError: too long, or not where it must be.
         """
         if not stat.S_ISLNK(self.mode):
-            raise UsageError("not a symbolic link", object=self.object)
+            raise FileUsageError("not a symbolic link", errno.EINVAL, object=self.object)
         if not 0 < self.size <= MAX_SYMLINK:
             raise CorruptError("the target of a symbolic link has an impossible length", object=self.object)
         target = self._target()

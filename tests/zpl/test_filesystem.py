@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from uberblock.pool.errors import CorruptError, LimitError, NotADirectoryInPoolError, NotFoundError, UsageError
+from uberblock.pool.errors import CorruptError, FileLimitError, NotADirectoryInPoolError, NotFoundError, UsageError
 from uberblock.pool.ondisk.zplconst import Case
 from uberblock.pool.zpl.filesystem import Filesystem
 
@@ -53,7 +53,7 @@ def test_lookup(home: Filesystem) -> None:
         home.lookup("/links/target/below")
     with pytest.raises(NotADirectoryInPoolError):
         home.lookup("/links/target/")
-    with pytest.raises(LimitError):
+    with pytest.raises(FileLimitError):
         home.lookup("/links/self-dir" + "/self-dir" * 50)
 
 
