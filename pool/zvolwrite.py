@@ -5,6 +5,7 @@ Source: OpenZFS, zvol.c, zvol_os.c.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from .dmu.mutable import MutableDnode
 from .dmu.mutableobjset import MutableObjset
 from .dmu.mutablezap import MutableZap
-from .errors import ReadOnlyError, UsageError
+from .errors import FileLimitError, ReadOnlyError, UsageError
 from .ondisk import zilencode
 from .ondisk.zplconst import ZVOL_OBJECT, ZVOL_PROP_OBJECT
 from .zpl.file import ObjectFile
@@ -138,28 +139,38 @@ class VolumeFile(ObjectFile):
         """Write at any offset; the position stays. Gives the bytes written, which are fewer at the volume's end.
 
         Raises:
-            NoSpaceError: the pool is full. ReadOnlyError: the property ``readonly`` forbids it.
+            NoSpaceError: the pool is full. FileLimitError: nothing of it lies in the volume (ENOSPC, as with a disk).
+            ReadOnlyError: the property ``readonly`` forbids it.
         """
         self._open()
         self._check_writable()
         if offset < 0:
             raise UsageError("an offset cannot be negative", offset=offset)
         view = memoryview(buffer).cast("B")
-        count = max(0, min(len(view), self.volume.size - offset))
-        if count:
+        count = min(len(view), self.volume.size - offset)
+        if view and count <= 0:  # a count of 0 would be tried again for ever by what buffers writes
+            name, size = self.volume.name, self.volume.size
+            raise FileLimitError("the volume ends before this offset", errno.ENOSPC, volume=name, bytes=size, at=offset)
+        if count > 0:
             with self.volume.transaction():
                 content = self.volume.content
                 content.write(offset, view[:count])
                 self.volume.log.note_write(content, offset, count, self.volume.size)
             self._settle()
-        return count
+        return max(count, 0)
 
     def discard(self, offset: int, length: int) -> None:
-        """A range is not needed any more: it reads as zeros and takes no space. Raises: ReadOnlyError."""
+        """A range is not needed any more: it reads as zeros and takes no space.
+
+        Raises:
+            ReadOnlyError; UsageError: it begins before the volume, or has no length.
+        """
         self._open()
         self._check_writable()
+        if offset < 0 or length < 0:
+            raise UsageError("neither offset nor length can be negative", offset=offset, length=length)
         end = min(offset + length, self.volume.size)
-        if offset < 0 or end <= offset:
+        if end <= offset:
             return
         with self.volume.objset.tx.giving_back():
             zero_range(self.volume.content, offset, end, self.volume.size)

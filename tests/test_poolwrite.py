@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import random
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,6 +19,7 @@ from uberblock.pool.errors import (
     DeviceBusyError,
     DeviceError,
     ExistsError,
+    FileLimitError,
     NoSpaceError,
     NotEmptyError,
     NotFoundError,
@@ -365,19 +368,40 @@ def test_volumes(tmp_path: Path) -> None:
     assert data[560_000:600_000] == b"x" * 40_000 and not any(data[MIB:])
 
 
+def test_writing_over_the_end_of_a_volume_ends(tmp_path: Path) -> None:
+    """A write behind the end wrote nothing and said so: ``io.BufferedWriter`` tried it again for ever."""
+    pool = make(tmp_path)
+    disk = pool.create_volume("tank/v", MIB).open()
+    with pytest.raises(OSError, match="ends before"), io.BufferedWriter(disk) as file:  # type: ignore[type-var]
+        file.seek(MIB - 4)
+        file.write(b"x" * 100)
+        file.flush()
+    again = pool.volume("tank/v").open()
+    again.seek(MIB - 4)
+    assert again.read() == b"xxxx" and again.write(b"") == 0
+    with pytest.raises(UsageError):
+        again.discard(-1, 5)  # type: ignore[attr-defined]
+    pool.close()
+
+
 def test_who_has_a_volume_open_sees_what_others_do(tmp_path: Path) -> None:
     pool = make(tmp_path)
     pool.create_volume("tank/v", MIB)
     disk, other = pool.volume("tank/v").open(), pool.volume("tank/v").open()
     assert disk.pwrite(b"x" * 100, MIB - 50) == 50  # type: ignore[attr-defined]
     pool.set("tank/v", "volsize", str(MIB // 2))
-    assert disk.pwrite(b"y" * 100, MIB - 50) == 0 and disk.pwrite(b"y" * 100, MIB // 2 - 10) == 10  # type: ignore[attr-defined]
+    with pytest.raises(FileLimitError, match="ends before") as caught:
+        disk.pwrite(b"y" * 100, MIB - 50)  # type: ignore[attr-defined]
+    assert caught.value.errno == errno.ENOSPC
+    assert disk.pwrite(b"y" * 100, MIB // 2 - 10) == 10  # type: ignore[attr-defined]
     assert len(other.readall()) == MIB // 2 and other.pread(bytearray(4), MIB - 50) == 0
     with pytest.raises(ZeroDivisionError), pool.transaction():
         pool.volume("tank/v").resize(4 * MIB)  # type: ignore[attr-defined]
         assert disk.pwrite(b"z", 3 * MIB) == 1  # type: ignore[attr-defined]
         raise ZeroDivisionError
-    assert pool.volume("tank/v").size == MIB // 2 and disk.pwrite(b"z", 3 * MIB) == 0  # type: ignore[attr-defined]
+    assert pool.volume("tank/v").size == MIB // 2
+    with pytest.raises(FileLimitError):
+        disk.pwrite(b"z", 3 * MIB)  # type: ignore[attr-defined]
     pool.set("tank/v", "volsize", "2M")
     assert disk.pread(bytearray(100), MIB - 50) == 100 and other.seek(0, 2) == 2 * MIB
     pool.set("tank/v", "readonly", "on")
