@@ -125,6 +125,12 @@ class LeafBlock:
         nentries: int = _U16.unpack_from(self.buf, 30)[0]
         return nentries
 
+    def _counted(self, more: int) -> int:
+        count = self.nentries + more
+        if not 0 <= count <= self.chunks:
+            raise CorruptError("a leaf of a fat ZAP has another number of entries than it says", entries=self.nentries)
+        return count
+
     def hashes(self) -> NDArray[np.uint64]:
         """The hashes of all entries, in no order."""
         records = np.frombuffer(self.buf, dtype=LEAF_ENTRY, count=self.chunks, offset=self.base)
@@ -299,6 +305,7 @@ class LeafBlock:
                 link, following = place, chunk
                 break
             link = self.base + CHUNK_SIZE * chunk + 2
+        count = self._counted(1)
         taken = self._take(1 + names + values)
         at = taken[0]
         first_name = self._store(taken[1 : 1 + names], name)
@@ -309,7 +316,7 @@ class LeafBlock:
             CHUNK_ENTRY, size, following, first_name, name_len, first_value, len(value) // size, cd, hashed,
         )  # fmt: skip
         _U16.pack_into(self.buf, link, at)
-        _U16.pack_into(self.buf, 30, self.nentries + 1)
+        _U16.pack_into(self.buf, 30, count)
         return True
 
     def replace(self, chunk: int, entry: Entry, size: int, value: bytes) -> bool:
@@ -333,9 +340,10 @@ class LeafBlock:
         """Remove an entry that ``find`` or ``chain`` has just given."""
         names = self._members(entry[3], entry[4] * 8 if self.words else entry[4])
         values = self._members(entry[5], self.value_bytes(entry))
+        count = self._counted(-1)
         _U16.pack_into(self.buf, link, entry[2])
         self._give_back([*values, *names, chunk])
-        _U16.pack_into(self.buf, 30, self.nentries - 1)
+        _U16.pack_into(self.buf, 30, count)
 
     def split(self, other: Any, *, sorted_chains: bool) -> LeafBlock:
         """Move the upper half of the hashes this leaf owns into an empty block, which becomes a leaf.

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from uberblock.pool.dmu.zapleaf import LeafBlock
 from uberblock.pool.errors import CorruptError, PoolError
@@ -102,6 +102,8 @@ def filled() -> LeafBlock:
 
 
 @settings(max_examples=200)
+@example([(30, 0)])  # fewer entries than there are
+@example([(30, 255), (31, 255)])
 @given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=6))
 def test_hostile_leaves(changes: list[tuple[int, int]]) -> None:
     """Any bytes: an error of ours or none, and no endless chain."""
