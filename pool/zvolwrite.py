@@ -57,6 +57,7 @@ class MutableZvol(Zvol):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Changes made inside are made together or not at all."""
+        self.objset.make_way()
         with self.objset.tx.transaction() as tx:
             yield
         if not tx.active:

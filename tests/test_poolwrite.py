@@ -509,6 +509,43 @@ def test_what_special_vdevs_hold_is_kept_free_of_the_others(tmp_path: Path, layo
     pool.close()
 
 
+@pytest.mark.parametrize(("recordsize", "piece"), [("8K", MIB), ("128K", MIB), ("128K", 100 * MIB)])
+def test_compressible_data_takes_what_it_takes(tmp_path: Path, recordsize: str, piece: int) -> None:
+    """Three times as much as the pool has room for, before compression; it used to be refused as too much."""
+    pool = make(tmp_path, size=128 * MIB, dataset_properties={"recordsize": recordsize})
+    text = b"The pool is not full. " * (piece // 22)
+    for name, data in (("/zeros", bytes(piece)), ("/text", text)):
+        with pool.fs().open(name, "wb") as file:
+            for _ in range(100 * MIB // piece):
+                file.write(data)
+    assert pool.fs().stat("/text").size == 100 * MIB // piece * len(text)
+    noise = random.Random(1).randbytes(MIB)
+    with pytest.raises(NoSpaceError), pool.fs().open("/noise", "wb") as file:
+        for _ in range(200):
+            file.write(noise)
+    size = pool.fs().stat("/noise").size
+    assert 20 * MIB < size < 128 * MIB and size % MIB == 0
+    pool.close()
+    with import_pool("tank", [str(tmp_path)]) as reader:
+        assert reader.verify().clean and reader.fs("tank").read_bytes("/noise") == noise * (size // MIB)
+        with reader.fs("tank").open("/text") as file:
+            assert file.read(len(text)) == text
+
+
+def test_a_quota_counts_what_is_stored(tmp_path: Path) -> None:
+    pool = make(tmp_path, size=128 * MIB)
+    pool.create_filesystem("tank/a", {"quota": "8M"})
+    with pool.fs("tank/a").open("/text", "wb") as file:
+        for _ in range(60):
+            file.write(b"x" * MIB)
+    noise = random.Random(1).randbytes(MIB)
+    with pytest.raises(NoSpaceError, match="quota"), pool.fs("tank/a").open("/noise", "wb") as file:
+        for _ in range(20):
+            file.write(noise)
+    assert 4 * MIB <= pool.fs("tank/a").stat("/noise").size <= 8 * MIB
+    pool.close()
+
+
 def test_space_that_waits_is_waited_for(tmp_path: Path) -> None:
     """What was removed from a full pool is there for the next one who writes; nobody has to write empty txgs first."""
     pool = make(tmp_path)

@@ -42,6 +42,8 @@ SPILL_MAX = 128 << 10
 #: Whole blocks at least so large, and writes of at least so much of them, are written at once rather than kept.
 PLACE_BLOCK = 16 << 10
 PLACE_BYTES = 256 << 10
+#: So much at a time: what the rest may take is judged by what this took, compressed.
+PLACE_MOST = 8 << 20
 #: A write of at most this part of a block, 1/4, is made in the block that waits; others in a copy of it.
 PATCH_SHARE = 4
 
@@ -376,7 +378,7 @@ class MutableDnode(Dnode):
             if take < size:
                 self._write_part(blkid, skip, source.data[done : done + take])
             else:
-                count = (total - done) // size
+                count = min((total - done) // size, max(PLACE_MOST // size, 1))
                 take = count * size
                 rows = source[done : done + take].reshape(count, size)
                 if size >= PLACE_BLOCK and take >= PLACE_BYTES and not self.objset.tx.final:
@@ -433,7 +435,7 @@ class MutableDnode(Dnode):
         self.block_version += 1
         objset.admit(rows.nbytes)
         bps = objset.place(self, rows)
-        objset.waits_placed(rows.nbytes, len(rows))
+        objset.waits_placed(bps, rows.shape[1])
         blkids = range(first, first + len(rows))
         before = {blkid: changes.placed[blkid] for blkid in blkids if blkid in changes.placed}
 
@@ -445,7 +447,7 @@ class MutableDnode(Dnode):
                 else:
                     changes.placed.pop(blkid, None)
             del tx.discarded[len(tx.discarded) - len(before) :]
-            objset.waits_placed(-rows.nbytes, -len(rows))
+            objset.waits_placed(bps, rows.shape[1], -1)
             objset.writer.free(bps[~blkptr.is_hole(bps)], tx.txg)
 
         tx.note(undo)

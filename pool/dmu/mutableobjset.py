@@ -203,11 +203,13 @@ class MutableObjset(Objset):
             self.tx.waiting.dirty_bytes += more
             self.tx.waiting.dirty_blocks += blocks
 
-    def waits_placed(self, more: int, blocks: int) -> None:
-        """So many more bytes, in so many blocks, were written and wait for their parents."""
-        self.dirty_bytes += more
-        self.tx.waiting.placed_bytes += more
-        self.tx.waiting.placed_blocks += blocks
+    def waits_placed(self, bps: BpArray, size: int, sign: int = 1) -> None:
+        """Blocks of this size were written and wait for their parents; ``sign`` -1: no longer."""
+        waiting, stored = self.tx.waiting, bps[~blkptr.is_hole(bps) & ~blkptr.is_embedded(bps)]
+        self.dirty_bytes += sign * int(self.dsize(stored).sum())
+        waiting.placed_bytes += sign * len(bps) * size
+        waiting.placed_blocks += sign * len(bps)
+        waiting.placed_room += sign * int(blkptr.dva_asize(stored).sum())
 
     def place(self, dn: MutableDnode, rows: NDArray[np.uint8]) -> BpArray:
         """Write data blocks of an object now; gives their pointers.
@@ -241,6 +243,15 @@ class MutableObjset(Objset):
                 free=max(room, 0),
                 waiting=self._waiting_bytes,
             )
+
+    def make_way(self) -> None:
+        """Have the txg written, if what waits may take half of what a quota leaves: until then nobody knows what it
+        does take, compressed. To be called before an outermost transaction."""
+        with self.tx.lock:
+            waiting = self._waiting_bytes
+            room = self.room() if waiting and not self.tx.active else None
+            if room is not None and 2 * waiting > room:
+                self.tx.write()
 
     @property
     def _waiting_bytes(self) -> int:

@@ -47,13 +47,14 @@ class Waiting:
     """What the changes of a txg amount to.
 
     ``dirty_bytes``, ``dirty_blocks``: of data waiting to be written; ``placed_bytes``, ``placed_blocks``: of data
-    written at once that waits for its parents.
+    written at once that waits for its parents, and ``placed_room``: what it takes on the vdevs.
     """
 
     dirty_bytes: int = 0
     dirty_blocks: int = 0
     placed_bytes: int = 0
     placed_blocks: int = 0
+    placed_room: int = 0
 
     @property
     def bytes(self) -> int:
@@ -131,6 +132,7 @@ class TxManager:
         self.admit: Callable[[int], None] = lambda _: None  # raises NoSpaceError when so much more will not fit
         self.freeing = 0  # depth of changes that give space back: they may use some of what is kept back
         self.before: Callable[[], None] = lambda: None  # run before an outermost transaction that may take space
+        self.write: Callable[[], object] = lambda: None  # has the open txg written
         #: Object sets that the open outermost transaction has changed; they are told when it has ended well.
         self.touched: dict[int, MutableObjset] = {}
         self._frames: list[_Frame] = []

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -145,6 +145,7 @@ class Engine:
         self._starved = False
         tx.admit = self._admit
         tx.before = self._settle
+        tx.write = partial(self.sync, "space")
         allocator.settle = tx.wait
         mos.alone = True
         mos.on_born = self._mos_born
@@ -236,7 +237,8 @@ class Engine:
         ratio, least = self._overhead
         waiting, closed = tx.waiting, tx.closed
         blocks = waiting.dirty_blocks + waiting.placed_blocks + closed.dirty_blocks + closed.placed_blocks + 1
-        return int((waiting.bytes + closed.bytes + more) * ratio) + blocks * least, room - kept
+        dirty = int((waiting.dirty_bytes + closed.dirty_bytes + more) * ratio)
+        return dirty + waiting.placed_room + closed.placed_room + blocks * least, room - kept
 
     def _used_elsewhere(self) -> int:
         """Bytes on special and dedup vdevs, as many as they would be on the normal ones.
@@ -259,9 +261,11 @@ class Engine:
 
     @property
     def _crowded(self) -> bool:
-        """What was written in the open txg, and is not needed any more, takes much of the room that is left: so does a
-        file that is written over and over. Only a txg frees it."""
-        if not self.tx.discarded:
+        """What waits may take much of the room that is left. How much it does take, compressed, only a txg shows, and
+        only a txg frees what was written in the open one and is not needed any more.
+        """
+        tx = self.tx
+        if not (tx.waiting.bytes or tx.closed.bytes or tx.discarded):
             return False
         need, left = self._need_and_left(0)
         return 2 * need > left

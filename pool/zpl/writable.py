@@ -72,6 +72,8 @@ class _Transaction:
 
     def __enter__(self) -> TxManager:
         self.fs._check_writable()
+        if self.fs.objset.dirty_bytes:
+            self.fs.objset.make_way()
         return self._inner.__enter__()
 
     def __exit__(self, *how: Any) -> None:
