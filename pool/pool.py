@@ -530,9 +530,13 @@ class Pool:
             raise UsageError(f"{name} is not a volume", advice)
         return found
 
-    def fs(self, name: str) -> Vfs:
-        """The files of a file system or snapshot. Raises: NotFoundError, KeyUnavailableError, UsageError."""
-        return self.dataset(name).fs()
+    def fs(self, name: str = "") -> Vfs:
+        """The files of a file system (without a name the pool's root) or snapshot.
+
+        Raises:
+            NotFoundError, KeyUnavailableError, UsageError.
+        """
+        return self.dataset(name or self.name).fs()
 
     def resolve(self, text: str) -> tuple[Vfs, str]:
         """``DATASET[@SNAPSHOT]:/PATH`` -> the files of the dataset, and the path in them."""

@@ -372,8 +372,10 @@ class WritablePool(Pool):
         return log
 
     def _forget(self, number: int) -> None:
-        self._filesystems.pop(number, None)
-        self._volumes.pop(number, None)
+        """A dataset is gone; who has it open is told so."""
+        for opened in (self._filesystems.pop(number, None), self._volumes.pop(number, None)):
+            if opened is not None:
+                opened.objset.destroyed = True
         self._logs.pop(number, None)
 
     def _configure(self, filesystem: MutableFilesystem, dsl: DslDataset) -> None:
@@ -517,11 +519,12 @@ class WritablePool(Pool):
         """
         dataset: Dataset = self.dataset(name)
         dsl = dataset._live
-        log = self._logs.get(dsl.obj)
-        if log is not None:
-            log.retire()  # the txg that is written next frees its blocks
-        datasets.destroy_dataset(self.engine, dsl)
-        self._forget(dsl.obj)
+        with self.engine.tx.lock:
+            log = self._logs.get(dsl.obj)
+            if log is not None:
+                log.retire()  # the txg that is written next frees its blocks
+            datasets.destroy_dataset(self.engine, dsl)
+            self._forget(dsl.obj)
         self._changed()
         with self.engine.tx.giving_back(exclusive=True):
             log_internal(self.engine, "destroy", "", dsl.name, dsl.obj)

@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,16 +131,41 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
+def program_or_skip(name: str, package: str, path: str | None = None) -> str:
+    """Path of a program. Where it is missing the test is skipped, but fails under CI."""
+    path = path or find_program(name)
+    if path is None:
+        if IN_CI:
+            pytest.fail(f"{name} is not installed, and CI must have it")
+        pytest.skip(f"{name} ({package}) is not installed")
+    return path
+
+
 @pytest.fixture(scope="session")
 def judge() -> Callable[[str], str]:
     """``judge("zdb")``: path of OpenZFS's program. Where it is missing the test is skipped, but fails under CI."""
+    return lambda name: program_or_skip(name, "OpenZFS")
 
-    def get(name: str) -> str:
-        path = find_program(name)
-        if path is None:
-            if IN_CI:
-                pytest.fail(f"{name} is not installed, and CI must have it")
-            pytest.skip(f"{name} (OpenZFS) is not installed")
-        return path
 
-    return get
+#: ``engine(folder, "import tank", "scrub tank")``: what OpenZFS's engine prints, with the pools in a folder.
+Engine = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """OpenZFS's storage engine in user space: ``realzfs`` in PATH, or what UBERBLOCK_REALZFS names.
+
+    A program that takes commands separated by a lone comma, in zpool's and zfs's words, and exports what is open when
+    it ends. Where it is missing the test is skipped, but fails under CI.
+    """
+    program = program_or_skip("realzfs", "OpenZFS's engine", os.environ.get("UBERBLOCK_REALZFS"))
+
+    def run(folder: Path, *commands: str) -> str:
+        words = " , ".join(commands).split()
+        done = subprocess.run(
+            [program, "-q", "-d", str(folder), *words], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run

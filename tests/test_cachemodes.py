@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import program_or_skip
 from uberblock.pool import create_pool, import_pool
 from uberblock.pool.cli.main import main
 from uberblock.pool.device.cachemode import CACHE_MODES
@@ -128,9 +128,7 @@ pool.abandon()
 
 def traced(tmp_path: Path, script: str, *words: str) -> tuple[str, list[list[str]]]:
     """What a script prints, and its barriers, phase by phase."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
+    strace = program_or_skip("strace", "strace")
     log = tmp_path / "log"
     command = [strace, "-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range,msync,getpgid", "-o", str(log)]
     result = subprocess.run(

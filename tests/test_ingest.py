@@ -160,13 +160,20 @@ def test_tar_entries_of_every_kind(fs: MutableVfs) -> None:
         (lambda: archive((info("d", tarfile.DIRTYPE), b""), (info("d"), b"")), NotADirectoryInPoolError),
         (lambda: archive((info("t", mtime="soon"), b"")), CorruptError),
         (lambda: io.BytesIO(archive((info("f"), b"x" * 5000)).getvalue()[:3000]), CorruptError),
-        (lambda: io.BytesIO(b"this is no tar stream" * 100), CorruptError),
     ],
 )
 def test_hostile_streams(fs: MutableVfs, stream: Callable[[], io.BytesIO], error: type[Exception]) -> None:
     with pytest.raises(error):
         tar_in(fs, stream(), "/t")
     assert fs.listdir("/t") == []
+
+
+def test_what_is_no_archive_leaves_nothing(fs: MutableVfs) -> None:
+    """The directory it was to be unpacked into was made before it was looked at."""
+    for stream in (b"this is no tar stream" * 100, b""):
+        with pytest.raises(CorruptError):
+            tar_in(fs, io.BytesIO(stream), "/t")
+        assert not fs.exists("/t")
 
 
 @settings(max_examples=30, deadline=None)

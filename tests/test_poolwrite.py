@@ -7,6 +7,7 @@ import io
 import random
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from uberblock.pool import create_pool, import_pool
@@ -680,3 +681,32 @@ def test_a_walk_sees_what_is_not_on_disk_yet(tmp_path: Path) -> None:
         vfs.write_bytes("/a/b/4", b"")
         expected = {".": 0, "a": 0, "a/b": 0, "a/b/2": 5, "a/b/3": 3, "a/b/4": 0}
         assert {path: 0 if znode.is_dir else znode.size for path, znode in vfs.tree("/")} == expected
+
+
+def test_what_is_open_of_a_destroyed_dataset(tmp_path: Path) -> None:
+    """It is told so; in particular nobody begins an intent log for a dataset that is gone, whose blocks would leak."""
+    with create_pool("tank", [str(tmp_path / "a.img")], size=64 << 20, env=Env.fixed(1), txg_seconds=0) as pool:
+        fs = pool.create_filesystem("tank/x")
+        fs.write_bytes("/f", b"hello")
+        pool.create_volume("tank/v", 1 << 20)
+        volume: Any = pool.volume("tank/v").open()
+        pool.sync()
+        file = fs.open("/f", "r+b")
+        pool.destroy("tank/x")
+        pool.destroy("tank/v")
+        for work in (
+            lambda: fs.listdir("/"), lambda: fs.read_bytes("/f"), lambda: fs.write_bytes("/g", b""),
+            lambda: fs.fsync("/f"), lambda: fs.syncfs(), lambda: file.read(), lambda: file.write(b"x"),
+            lambda: volume.readall(), lambda: volume.pwrite(bytes(512), 0), lambda: volume.fsync(),
+        ):  # fmt: skip
+            with pytest.raises(NotFoundError, match="destroyed"):
+                work()
+        file.close()
+        with pytest.raises(KeyError), pool.transaction():
+            fs = pool.create_filesystem("tank/taken-back")
+            raise KeyError
+        with pytest.raises(NotFoundError, match="destroyed"):
+            fs.listdir("/")
+        pool.create_filesystem("tank/x").write_bytes("/f", b"another")
+        assert pool.fs("tank/x").read_bytes("/f") == b"another"
+    assert not examine([str(tmp_path / "a.img")]).problems

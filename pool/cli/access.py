@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from ..device.cachemode import CACHE_MODES
 from ..errors import PoolError, UsageError
+from .limits import natural
 from .output import visible
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def add_open_options(parser: argparse.ArgumentParser, *, short: str = "-d") -> N
     """Add the options that say how a pool is opened: where to search, txg, rewind, missing devices, keys."""
     add_search_options(parser, short=short)
     group = parser.add_argument_group("opening the pool")
-    group.add_argument("-T", "--txg", type=int, metavar="TXG", help="open the pool as it was at this txg")
+    group.add_argument("-T", "--txg", type=natural, metavar="TXG", help="open the pool as it was at this txg")
     group.add_argument("-F", "--rewind", action="store_true", help="go back to an older txg if the newest is broken")
     group.add_argument("-X", "--extreme", action="store_true", help="go back as far as it takes; verifies everything")
     group.add_argument("--checkpoint", action="store_true", help="open the pool's checkpoint")

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..lab.bounded import OPERATIONS, REQUESTS, Bounded, BoundedRuns, workloads
 from ..lab.layouts import LAYOUTS
 from ..lab.syncrun import SyncOptions
+from .limits import natural
 from .main import Parser
 from .progress import progress
 
@@ -32,18 +33,16 @@ def run(argv: Sequence[str]) -> int:
     """Run ``lab bounded``; gives the exit status."""
     parser = Parser("lab bounded", "Every workload of a few operations, with the power cut at every moment.", EPILOG)
     parser.add_argument("--length", type=int, default=1, choices=(1, 2, 3), help="operations (default 1)")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="a sample of so many; 0: all")
+    parser.add_argument("--count", type=natural, default=0, metavar="N", help="a sample of so many; 0: all")
     parser.add_argument("--layout", default="single", metavar="WORDS", help=f"one of {', '.join(LAYOUTS)}, or vdevs")
     parser.add_argument("--sync", default="standard", choices=("standard", "always"), help="property")
     parser.add_argument("--logbias", default="latency", choices=("latency", "throughput"), help="property")
     parser.add_argument("--seed", type=int, default=1, help="of the sample, and of the pool's chance (default 1)")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
+    parser.add_argument("--processes", type=natural, default=1, metavar="N", help="that share them; 0: one a processor")
     parser.add_argument("--workload", metavar="LINE", help="this one: operations; a request")
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
-    if args.count < 0 or args.processes < 0:
-        raise UsageError("lab bounded: --count and --processes are not negative", "0 means all of them")
     try:
         chosen = [Bounded.parse(args.workload)] if args.workload else workloads(args.length, args.count, args.seed)
     except ValueError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .limits import at_least, natural, positive
 from .main import Parser
 from .progress import progress
 
@@ -39,8 +40,6 @@ def run(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     from ..lab.churn import CHURN_LAYOUTS, ChurnOptions
 
-    if min(args.steps, args.every, args.content, args.files) < 1:
-        raise UsageError("lab churn: numbers are at least 1")
     judges = _judges(args)
     wrong = False
     for layout in [args.layout] if args.layout else list(CHURN_LAYOUTS):
@@ -61,13 +60,13 @@ def _parser() -> Parser:
         help=f"one of {', '.join(CHURN_LAYOUTS)}, or vdevs in zpool create's words, a dot for each disk; without it "
         "all of these in turn")  # fmt: skip
     add("--seed", type=int, default=1, help="what the run follows from (default 1)")
-    add("--steps", type=int, default=100_000, metavar="N", help="changes in all (default 100000)")
-    add("--every", type=int, default=5_000, metavar="N", help="changes between two judgements (default 5000)")
-    add("--size", type=int, default=64, metavar="MIB", help="of each disk (default 64)")
+    add("--steps", type=positive, default=100_000, metavar="N", help="changes in all (default 100000)")
+    add("--every", type=positive, default=5_000, metavar="N", help="changes between two judgements (default 5000)")
+    add("--size", type=at_least(64), default=64, metavar="MIB", help="of each disk (default 64)")
     add("--ashift", type=int, default=12, help="log2 of the pool's sectors (default 12)")
-    add("--content", type=int, default=1024, metavar="KIB", help="of one write, at most (default 1024)")
-    add("--files", type=int, default=300, metavar="N", help="of a dataset, about (default 300)")
-    add("--gang", type=int, default=4, metavar="N",
+    add("--content", type=positive, default=1024, metavar="KIB", help="of one write, at most (default 1024)")
+    add("--files", type=positive, default=300, metavar="N", help="of a dataset, about (default 300)")
+    add("--gang", type=natural, default=4, metavar="N",
         help="one in so many blocks of 24 KiB and more finds no room in one piece (default 4; 0: none)")  # fmt: skip
     add("--zdb", metavar="PROGRAM", help="OpenZFS's zdb, to be asked at every judgement")
     add("--judge", action="append", default=[], metavar="COMMAND",

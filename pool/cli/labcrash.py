@@ -19,6 +19,7 @@ from ..lab.save import save
 from ..lab.syncrun import SyncOptions, record_sync, sync_explorer
 from ..lab.workload import Run, RunOptions, choose, record
 from .labpage import crash_page
+from .limits import natural, output_file, positive, sector
 from .main import Parser
 from .progress import progress
 
@@ -58,9 +59,9 @@ def _parser() -> Parser:
         help=f"one of {known}, or vdevs in zpool create's words, a dot for each disk; without it all of these in turn",
     )
     parser.add_argument("--seed", type=int, default=1, help="what the run follows from (default 1)")
-    parser.add_argument("--txgs", type=int, default=6, help="txgs of a run (default 6)")
-    parser.add_argument("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
-    parser.add_argument("--sector", type=int, default=512, help="bytes that are written whole or not (default 512)")
+    parser.add_argument("--txgs", type=positive, default=6, help="txgs of a run (default 6)")
+    parser.add_argument("--steps", type=positive, default=12, help="changes of a txg, on average (default 12)")
+    parser.add_argument("--sector", type=sector, default=512, help="bytes that are written whole or not (default 512)")
     parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="of the disks")
     parser.add_argument(
         "--lose", choices=("back", "gone"),
@@ -71,13 +72,13 @@ def _parser() -> Parser:
         help="property of all datasets; things are asked to be durable, and crash states are recovered from their logs",
     )  # fmt: skip
     parser.add_argument("--logbias", default="latency", choices=("latency", "throughput"), help="property, with --sync")
-    parser.add_argument("--states", type=int, default=10_000, metavar="N", help="states to check (default 10000)")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
-    parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many violations")
+    parser.add_argument("--states", type=positive, default=10_000, metavar="N", help="states to check (default 10000)")
+    parser.add_argument("--processes", type=natural, default=1, metavar="N", help="that share them; 0: one a processor")
+    parser.add_argument("--stop", type=natural, default=0, metavar="N", help="end after so many violations")
     parser.add_argument("--state", metavar="LINE", help="check this one state of the run, say everything found")
     parser.add_argument("--save", type=Path, metavar="DIR", help="with --state: write its disks there as images")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE",
+        "--html", type=output_file, metavar="FILE",
         help="write a page with a timeline: of --state, or else of the first violation or of a state with much to see",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object for each run")

@@ -14,6 +14,7 @@ from ..lab.holecase import save_case, story
 from ..lab.holepage import hole_page
 from ..lab.writehole import RECORD, SHAPES, Case, Hole, HoleOptions, Tally, compare, parse_case, record
 from .labpage import write_text
+from .limits import natural, output_file, positive
 from .main import Parser
 from .output import print_table
 from .progress import progress
@@ -38,23 +39,23 @@ def run(argv: Sequence[str]) -> int:
     """Run ``lab writehole``; gives the exit status."""
     parser = Parser("lab writehole", "Shows the write hole of RAID-5 and RAID-6, and what raidz does instead.", EPILOG)
     parser.add_argument("--seed", type=int, default=1, help="what everything follows from (default 1)")
-    parser.add_argument("--states", type=int, default=200, metavar="N", help="crash states of each (default 200)")
-    parser.add_argument("--rounds", type=int, default=12, help="of the workload, each ended by a flush (default 12)")
-    parser.add_argument("--writes", type=int, default=5, help="records overwritten in a round (default 5)")
+    parser.add_argument("--states", type=positive, default=200, metavar="N", help="crash states of each (default 200)")
+    parser.add_argument("--rounds", type=positive, default=12, help="of the workload, each with a flush (default 12)")
+    parser.add_argument("--writes", type=positive, default=5, help="records overwritten in a round (default 5)")
     parser.add_argument("--layouts", default=",".join(SHAPES), metavar="NAMES", help=f"some of {', '.join(SHAPES)}")
     parser.add_argument(
-        "--cases", type=int, metavar="N",
+        "--cases", type=natural, metavar="N",
         help=f"name so many silently wrong cases of each (default 1; {SHOWN} in a page)",
     )  # fmt: skip
     parser.add_argument("--case", metavar="LINE", help="look at this one")
     parser.add_argument("--save", type=Path, metavar="DIR", help="with --case: its disks, the volume as read, and why")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the result")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the result, and cases to look at")
+    parser.add_argument("--svg", type=output_file, metavar="FILE", help="draw the result")
+    parser.add_argument(
+        "--html", type=output_file, metavar="FILE", help="write a page with the result, and cases to look at"
+    )
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
-    if min(args.states, args.rounds, args.writes) < 1:
-        raise UsageError("lab writehole: --states, --rounds and --writes are at least 1")
     options = HoleOptions(seed=args.seed, rounds=args.rounds, writes=args.writes)
     if args.case:
         return _one(args, options)

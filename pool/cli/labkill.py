@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..device.cachemode import CACHE_MODES
-from ..errors import UsageError
 from ..lab.judges import zdb_complaints
 from ..lab.kill import POOL, KillOptions, KillReport, default_workload, kill_rounds, prepare
 from ..lab.layouts import LAYOUTS
 from ..lab.userwork import UserWorkload
+from .limits import at_least, positive, seconds
 from .main import Parser
 from .progress import progress
 
@@ -45,19 +45,21 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--layout", default="single", metavar="WORDS", help=f"one of {known}, or vdevs in zpool create's words"
     )
-    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="processes (default 20)")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="that one works at most (default 1)")
-    parser.add_argument("--txg", type=float, default=0.2, metavar="S", help="seconds between txgs (default 0.2)")
+    parser.add_argument("--rounds", type=positive, default=20, metavar="N", help="processes (default 20)")
+    parser.add_argument(
+        "--seconds", type=seconds(zero=False), default=1.0, metavar="S", help="that one works at most (default 1)"
+    )
+    parser.add_argument(
+        "--txg", type=seconds(zero=True), default=0.2, metavar="S", help="seconds between txgs (default 0.2)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default 1)")
-    parser.add_argument("--size", type=int, default=256, metavar="MIB", help="of each file (default 256)")
+    parser.add_argument("--size", type=at_least(64), default=256, metavar="MIB", help="of each file (default 256)")
     parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="how files are opened")
     parser.add_argument("--dir", type=Path, metavar="DIR", help="where the files are made, and kept")
     parser.add_argument("--whole", action="store_true", help="verify every block and account for all space each time")
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
-    if args.rounds < 1 or args.seconds <= 0 or args.txg < 0 or args.size < 64:
-        raise UsageError("lab kill: --rounds is at least 1, --seconds above 0, --txg not negative, --size at least 64")
     workload = default_workload() if args.workload is None else UserWorkload(args.workload)
     folder = args.dir or Path(tempfile.mkdtemp(prefix="lab-kill."))
     folder.mkdir(parents=True, exist_ok=True)

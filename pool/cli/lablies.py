@@ -20,6 +20,7 @@ from ..lab.save import save
 from ..lab.syncrun import SyncOptions
 from ..lab.workload import RunOptions
 from .labpage import write_page, write_text
+from .limits import natural, output_file, positive
 from .main import Parser
 from .output import print_table
 from .progress import progress
@@ -53,8 +54,6 @@ acknowledged. TXGS: that are gone, at least and at most. WRONG: states in which 
 def run(argv: Sequence[str]) -> int:
     """Run ``lab lies``; gives the exit status."""
     args = _parser().parse_args(argv)
-    if min(args.states, args.txgs, args.steps, args.behind) < 1:
-        raise UsageError("lab lies: --states, --txgs, --steps and --behind are at least 1")
     if not args.case and (args.html or args.save):
         raise UsageError("lab lies: --html and --save need --case", "lines of cases are printed below the table")
     words = {"layout": args.layout, "seed": args.seed, "txgs": args.txgs, "steps": args.steps}
@@ -84,19 +83,19 @@ def _parser() -> Parser:
         help=f"one of {', '.join(LAYOUTS)}, or vdevs in zpool create's words, a dot for each disk (default mirror)"
         )  # fmt: skip
     add("--seed", type=int, default=1, help="what everything follows from (default 1)")
-    add("--states", type=int, default=40, metavar="N", help="crash states of each layer (default 40)")
-    add("--txgs", type=int, default=12, help="of the workload (default 12)")
-    add("--steps", type=int, default=12, help="changes of a txg, on average (default 12)")
-    add("--behind", type=int, default=BEHIND, metavar="N",
+    add("--states", type=positive, default=40, metavar="N", help="crash states of each layer (default 40)")
+    add("--txgs", type=positive, default=12, help="of the workload (default 12)")
+    add("--steps", type=positive, default=12, help="changes of a txg, on average (default 12)")
+    add("--behind", type=positive, default=BEHIND, metavar="N",
         help=f"txgs that a lying disk keeps in its cache (default {BEHIND})")  # fmt: skip
     add("--sync", choices=("standard", "always"),
         help="property of all datasets; things are asked to be durable between txgs; logs are replayed")  # fmt: skip
     add("--layers", default="", metavar="NAMES", help=f"some of {', '.join(LAYERS)}")
-    add("--cases", type=int, default=1, metavar="N", help="name so many states of each that lost something (default 1)")
+    add("--cases", type=natural, default=1, metavar="N", help="name so many states that lost something (default 1)")
     add("--case", metavar="LINE", help="look at this one: a layer and a state")
     add("--save", type=Path, metavar="DIR", help="with --case: write its disks there as images")
-    add("--html", type=Path, metavar="FILE", help="with --case: write a page with a timeline")
-    add("--svg", type=Path, metavar="FILE", help="draw the result")
+    add("--html", type=output_file, metavar="FILE", help="with --case: write a page with a timeline")
+    add("--svg", type=output_file, metavar="FILE", help="draw the result")
     add("-j", "--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress")
     return parser

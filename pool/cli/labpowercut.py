@@ -15,6 +15,7 @@ from ..lab.explore import Report, explore
 from ..lab.layouts import LAYOUTS
 from ..lab.save import save
 from ..lab.userwork import UserExplorer, UserOptions, UserRun, UserWorkload, acknowledged, record_user
+from .limits import natural, positive
 from .main import Parser
 from .progress import progress
 
@@ -60,19 +61,17 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--logbias", default="latency", choices=("latency", "throughput"), help="property")
     parser.add_argument("--recordsize", default="128K", metavar="SIZE", help="property")
     parser.add_argument("--cache", default="writeback", choices=CACHE_MODES, help="of the disks")
-    parser.add_argument("--txg", type=int, default=25, metavar="N", help="a txg after N changes (default 25; 0: none)")
+    parser.add_argument("--txg", type=natural, default=25, help="a txg after so many changes (default 25; 0: none)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of states (default 1)")
-    parser.add_argument("--states", type=int, default=2000, metavar="N", help="crash states (default 2000)")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share them; 0: one a processor")
-    parser.add_argument("--stop", type=int, default=0, metavar="N", help="end after so many findings")
+    parser.add_argument("--states", type=positive, default=2000, metavar="N", help="crash states (default 2000)")
+    parser.add_argument("--processes", type=natural, default=1, metavar="N", help="that share them; 0: one a processor")
+    parser.add_argument("--stop", type=natural, default=0, metavar="N", help="end after so many findings")
     parser.add_argument("--whole", action="store_true", help="verify every block and account for all space, too")
     parser.add_argument("--state", metavar="LINE", help="look at this one state of the run")
     parser.add_argument("--save", type=Path, metavar="DIR", help="with --state: write its disks there as images")
     parser.add_argument("-j", "--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
-    if args.states < 1 or args.txg < 0:
-        raise UsageError("lab powercut: --states is at least 1, --txg not negative")
     if args.save is not None and not args.state:
         raise UsageError("lab powercut: --save needs --state", "it was printed with the finding")
     found = record_user(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dsl.nicenum import nicenum
 from ..errors import UsageError
+from .limits import positive
 from .main import Parser
 from .output import print_json, visible
 from .progress import progress
@@ -102,7 +103,7 @@ def _parser(name: str) -> Parser:
     group.add_argument("-j", "--json", action="store_true", help="print JSON")
     group.add_argument("--sha256", action="store_true", help="print the checksum of each image")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, nothing on success")
-    group.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1), metavar="N",
+    group.add_argument("--threads", type=positive, default=min(4, os.cpu_count() or 1), metavar="N",
                        help="that share the work; the bytes do not depend on it")  # fmt: skip
     return parser
 
@@ -113,8 +114,6 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     from ..mkfs.recipe import EPOCH, parse_epoch, parse_map, parse_owner
 
     epoch = parse_epoch(os.environ.get(EPOCH))
-    if args.threads < 1:
-        raise UsageError("--threads is at least 1")
     return Recipe(
         name=args.pool,
         layout=args.layout,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..dsl.nicenum import nicebytes
 from .access import add_open_options, open_pool
+from .limits import positive
 from .main import Parser
 from .output import visible
 from .progress import progress
@@ -41,7 +42,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     add_open_options(parser)
     parser.add_argument("-j", "--json", action="store_true", help="print the report as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",
+    parser.add_argument("--threads", type=positive, default=os.cpu_count() or 1, metavar="N",
                         help="worker threads (default: one a CPU)")  # fmt: skip
     parser.add_argument("pool", metavar="POOL")
     args = parser.parse_args(argv)

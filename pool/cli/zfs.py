@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..dsl.proptable import PROPERTIES, Kind, find
 from ..errors import UsageError
 from .access import Pools, add_open_options, attempt, pool_names, pool_of
+from .limits import natural
 from .main import Parser
 from .output import Numbers, add_format_options, print_json, print_table
 
@@ -63,7 +64,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     add_format_options(parser)
     parser.add_argument("-r", dest="recursive", action="store_true", help="everything below too")
     parser.add_argument(
-        "--depth", type=int, metavar="N", help="everything below, N levels deep (zfs's -d, which names places here)"
+        "--depth", type=natural, metavar="N", help="everything below, N levels deep (zfs's -d, which names places here)"
     )
     parser.add_argument(
         "-t", dest="types", metavar="TYPE,...", help="only these: filesystem (fs), volume (vol), snapshot (snap), "

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dsl.nicenum import nicenum
-from ..errors import CorruptError, NotFoundError, UsageError
+from ..errors import CorruptError, NotFoundError
 from ..serve.control import ask
 from ..spa.txghistory import TxgRecord
 from .access import add_open_options, search_path
 from .known import known_guid
+from .limits import natural
 from .main import Parser
 from .output import add_format_options, print_json, print_table
 
@@ -43,12 +44,10 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser("zpool txgs", "Shows the last txgs of a pool that a process of yours is writing.", EPILOG)
     add_open_options(parser)
     add_format_options(parser)
-    parser.add_argument("-n", dest="count", type=int, default=0, metavar="N", help="only the last N")
+    parser.add_argument("-n", dest="count", type=natural, default=0, metavar="N", help="only the last N")
     parser.add_argument("-l", dest="logs", action="store_true", help="what the intent logs did, too")
     parser.add_argument("pool", metavar="POOL")
     args = parser.parse_args(argv)
-    if args.count < 0:
-        raise UsageError("zpool txgs: -n is not negative")
     guid = int(args.pool) if args.pool.isdecimal() else (None if args.search else known_guid(args.pool))
     found = ask(guid or _guid(args.pool, args.search), "txgs")
     try:

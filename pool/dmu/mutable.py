@@ -146,6 +146,7 @@ class MutableDnode(Dnode):
             UsageError: outside of a transaction, or the object was freed.
         """
         tx = self.objset.tx
+        self.objset.check_there()
         if self.gone:
             raise UsageError("an object that was freed is changed", **self._where())
         if self.objset.alone:
@@ -434,10 +435,10 @@ class MutableDnode(Dnode):
         changes = self.dirty()
         self.block_version += 1
         objset.admit(rows.nbytes)
-        bps = objset.place(self, rows)
-        objset.waits_placed(bps, rows.shape[1])
         blkids = range(first, first + len(rows))
         before = {blkid: changes.placed[blkid] for blkid in blkids if blkid in changes.placed}
+        owned: list[BpArray] = []  # what is allocated ...
+        counted: list[BpArray] = []  # ... and what waits, as far as this has come
 
         def undo() -> None:
             self.block_version += 1
@@ -446,11 +447,18 @@ class MutableDnode(Dnode):
                     changes.placed[blkid] = before[blkid]
                 else:
                     changes.placed.pop(blkid, None)
-            del tx.discarded[len(tx.discarded) - len(before) :]
-            objset.waits_placed(bps, rows.shape[1], -1)
-            objset.writer.free(bps[~blkptr.is_hole(bps)], tx.txg)
+            for old in reversed(before.values()):
+                if tx.discarded and tx.discarded[-1] is old:
+                    tx.discarded.pop()
+            for bps in counted:
+                objset.waits_placed(bps, rows.shape[1], -1)
+            for bps in owned:
+                objset.writer.free(bps, tx.txg)
 
         tx.note(undo)
+        bps = objset.place(self, rows, owned)
+        objset.waits_placed(bps, rows.shape[1])
+        counted.append(bps)
         tx.discarded += before.values()
         changes.placed.update((blkid, bps[index : index + 1]) for index, blkid in enumerate(blkids))
         for blkid in blkids:
@@ -553,6 +561,7 @@ class MutableDnode(Dnode):
                 yield self.block(blkid)
 
     def readinto(self, buf: Any, offset: int = 0, *, damaged: Damaged | None = None) -> int:
+        self.objset.check_there()
         layers = [changes for changes in self._layers() if changes.blocks or changes.placed or changes.freed]
         if not layers and not self.fresh:
             return super().readinto(buf, offset, damaged=damaged)

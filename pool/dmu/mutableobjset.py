@@ -106,6 +106,7 @@ class MutableObjset(Objset):
         #: Bytes that may still be written to it (a quota, a reservation of others); None: as the pool allows.
         self.room: Callable[[], int | None] = lambda: None
         self.alone = False
+        self.destroyed = False  # with its dataset
         self.dirty_bytes = 0
         self.changed: dict[int, MutableDnode] = {}
         self._closed: dict[int, Closed] | None = None  # what ``sync`` is to write
@@ -211,15 +212,16 @@ class MutableObjset(Objset):
         waiting.placed_blocks += sign * len(bps)
         waiting.placed_room += sign * int(blkptr.dva_asize(stored).sum())
 
-    def place(self, dn: MutableDnode, rows: NDArray[np.uint8]) -> BpArray:
-        """Write data blocks of an object now; gives their pointers.
+    def place(self, dn: MutableDnode, rows: NDArray[np.uint8], owned: list[BpArray]) -> BpArray:
+        """Write data blocks of an object now; gives their pointers. ``owned`` is told what must be freed if an
+        exception comes between.
 
         Raises:
             NoSpaceError, DeviceError: they cannot be written.
         """
         size = rows.shape[1]
         policy = self.policy(dn.type, 0, checksum=dn.checksum, compress=dn.compress, size=size)
-        return self.writer.write(rows, policy, self.tx.txg, lsize=size, fill=1)
+        return self.writer.write(rows, policy, self.tx.txg, lsize=size, fill=1, owned=owned)
 
     def admit(self, more: int) -> None:
         """Refuse more bytes than there is room for.
@@ -275,8 +277,14 @@ class MutableObjset(Objset):
         """Its change was taken back."""
         self.changed.pop(dn.number, None)
 
+    def check_there(self) -> None:
+        """Raises: NotFoundError: its dataset was destroyed."""
+        if self.destroyed:
+            raise NotFoundError("the dataset was destroyed", dataset=self.name or None)
+
     def dnode(self, number: int) -> MutableDnode:
         """Open an object; see ``Objset.dnode``."""
+        self.check_there()
         if number <= 0:
             found = self.meta if number == METADNODE else self.special.get(number)
             if found is None:

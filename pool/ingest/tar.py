@@ -62,11 +62,12 @@ def tar_in(
         NoSpaceError: the pool is full.
     """
     with Maker(vfs, owner=owner, progress=progress, adapt=adapt, reproducible=reproducible) as maker:
-        if not vfs.exists(path):
-            vfs.mkdir(path)
-        work = _Unpacking(maker, maker.open(vfs.znode(path, follow=True)))
         try:
             with tarfile.open(fileobj=stream, mode="r|*", encoding="utf-8", errors="surrogateescape") as archive:
+                # Now that it is known to be an archive.
+                if not vfs.exists(path):
+                    vfs.mkdir(path)
+                work = _Unpacking(maker, maker.open(vfs.znode(path, follow=True)))
                 for member in archive:
                     work.entry(archive, member)
                     archive.members = []  # type: ignore[attr-defined]  # which would grow with every entry

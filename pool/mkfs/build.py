@@ -133,7 +133,7 @@ def _make(recipe: Recipe, plan: Plan, progress: Progress, stdin: BinaryIO) -> Re
     with _new_files(plan):
         pool = _create(recipe, plan)
         try:
-            for one in recipe.below:
+            for one in sorted(recipe.below, key=lambda one: one.name.count("/")):  # those above come first
                 pool.create_filesystem(one.name, dict(one.properties), parents=True)
             filled = {}
             for one in (recipe.root, *recipe.below):

@@ -263,7 +263,7 @@ class IntentLog:
             number: the object whose own changes are wanted; None: those of all.
 
         Raises:
-            UsageError: inside a transaction, or the pool is suspended.
+            UsageError: inside a transaction, or the pool is suspended. NotFoundError: the dataset was destroyed.
             DeviceError, NoSpaceError: nothing can be promised: the pool is suspended.
         """
         if self.mode is SyncMode.DISABLED:
@@ -329,6 +329,7 @@ class IntentLog:
         try:
             with self.tx.lock:
                 self.tx.check()
+                self.dataset.objset.check_there()
                 checked = True
                 self._fresh = self._demanded = False
                 synced = self._synced()
@@ -352,6 +353,7 @@ class IntentLog:
         if not self._installed:
             self._sync()  # whoever kept the header so far has nothing to put into it after this
         with self.tx.lock:
+            self.dataset.objset.check_there()
             self._installed = True
             self.dataset.objset.log_header = self._blocks.header
             if not self._blocks.begun:

@@ -132,6 +132,7 @@ class ZioWriter:
         lsize: int,
         fill: int | NDArray[Any] = 1,
         rewrite: BpArray | None = None,
+        owned: list[BpArray] | None = None,
     ) -> BpArray:
         """Write n blocks of one object and level.
 
@@ -144,6 +145,8 @@ class ZioWriter:
             rewrite: pointers that these same blocks were given earlier in this txg. A block whose stored size is the
                 same is written over the old one, else the old one is freed. Holes and embedded ones have nothing to
                 reuse.
+            owned: is given the pointers of what was stored, in the moment in which it stays allocated: an exception, or
+                a ^C, that comes later finds here what it has to free.
 
         Returns:
             n pointers: stored, embedded or holes. Before ``flush`` nothing they lead to is durable.
@@ -172,7 +175,7 @@ class ZioWriter:
         rows = packed.stored
         reused = np.zeros(len(bps), bool)
         if len(rows):
-            bps[rows] = self._store(packed, rows, policy, lsize, fills[rows], txg, old, reused)
+            bps[rows] = self._store(packed, rows, policy, lsize, fills[rows], txg, old, reused, owned)
         if old is not None:
             self.free(old[~reused], txg)
         return bps
@@ -203,6 +206,7 @@ class ZioWriter:
         txg: int,
         old: BpArray | None,
         reused: NDArray[np.bool_],
+        owned: list[BpArray] | None,
     ) -> BpArray:
         """Find room for blocks and write them; marks the ones that took the place of an old one."""
         psizes = packed.psize[rows]
@@ -216,8 +220,6 @@ class ZioWriter:
             fresh[list(rooms)] = False
             reused[rows[~fresh]] = True
         new = np.flatnonzero(fresh)
-        if len(new):
-            places[new] = self.allocator.allocate(psizes[new], txg=txg, copies=policy.copies, cls=policy.cls)
         bps = bpmake.stored(
             np.full(len(rows), lsize),
             psizes,
@@ -230,6 +232,8 @@ class ZioWriter:
         )
         found: list[gangwrite.GangRoom] = []
         try:
+            if len(new):
+                places[new] = self.allocator.allocate(psizes[new], txg=txg, copies=policy.copies, cls=policy.cls)
             whole = places[:, :, 2].any(axis=1)
             for i in np.flatnonzero(~whole).tolist():
                 if i not in rooms:
@@ -239,8 +243,11 @@ class ZioWriter:
             for i, room in rooms.items():
                 stored = _stored_bytes(packed, int(rows[i]))
                 gangwrite.write(self, bps[i : i + 1], room, stored, policy, txg)
+            if owned is not None:
+                owned.append(bps)
         except BaseException:
-            self._give_back(places[new], found, txg)
+            if not owned:
+                self._give_back(places[new], found, txg)
             raise
         return bps
 

@@ -45,7 +45,7 @@ from . import directory
 from .aclwrite import trivial_acl
 from .attributes import NewFile, no_execs_denied, pack
 from .directory import printable, text
-from .filesystem import Filesystem
+from .filesystem import Filesystem, Kind
 from .oplog import NoLog, OpLog
 from .sawrite import MutableSaTable
 from .znode import Znode
@@ -182,6 +182,21 @@ class MutableFilesystem(Filesystem):
     def _one_of_many(self, number: int, block: DnodeBlock | None) -> Znode | PoolError:
         # What has changed is not on disk yet.
         return super()._one_of_many(number, None if self.objset.waits_for(number) is not None else block)
+
+    def used(self, kind: Kind) -> dict[int, int]:
+        with self._counted():
+            return super().used(kind)
+
+    def quotas(self, kind: Kind) -> dict[int, int]:
+        with self._counted():
+            return super().quotas(kind)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """What is counted by owner changes while a txg is written, and without the lock."""
+        with self.tx.lock:
+            self.tx.wait()
+            yield
 
     def change(self, znode: Znode, values: Mapping[str, int | bytes | None]) -> Znode:
         """Set attributes of a file (``None`` takes one away); gives the file as it is then.
@@ -524,12 +539,13 @@ class MutableFilesystem(Filesystem):
             if number not in self._orphans:
                 return
             self._orphans.discard(number)
-        with self.tx.giving_back():
+            if f"{number:x}" not in self._unlinked:
+                return  # the removal was taken back
+        with self.tx.giving_back() as tx:
+            tx.note(lambda: self._orphans.add(number))
             self.log.ignore()
-            waiting = self._unlinked
-            if f"{number:x}" in waiting:
-                waiting.remove(f"{number:x}")
-                self._destroy(self.znode(number))
+            self._unlinked.remove(f"{number:x}")
+            self._destroy(self.znode(number))
 
     def drain_unlinked(self) -> int:
         """Free what a crash left without a name; gives how many files."""

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -478,6 +479,39 @@ def test_what_cannot_be_taken_back_is_not_written(world: World) -> None:
         raise KeyError
     with pytest.raises(UsageError, match="suspended"), world.tx.transaction():
         dn.write(0, b"more")
+
+
+@pytest.mark.parametrize("after", ["write", "waits_placed"])
+def test_what_is_placed_when_it_is_cut_short_is_free_again(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, other = (np.random.default_rng(seed).bytes(mutable.PLACE_BYTES) for seed in (1, 2))
+
+    def space(world: World) -> int:
+        """What the file takes, when all that was freed is free."""
+        for _ in range(4):
+            assert world.sync().dnode(dn.number).read() == content
+            with world.tx.transaction():
+                dn.set_bonus(b"touched")
+        return world.allocator.allocated(AllocClass.NORMAL)
+
+    def cut_short(original: Callable[..., object], *args: object, **more: object) -> None:
+        original(*args, **more)
+        raise KeyboardInterrupt
+
+    found = []
+    for interrupted in (False, True):
+        world = World()
+        with world.tx.transaction():
+            dn = world.objset.allocate(FILE, block_size=mutable.PLACE_BLOCK)
+            dn.write(0, content)
+        if interrupted:
+            owner = world.writer if after == "write" else world.objset
+            monkeypatch.setattr(owner, after, partial(cut_short, getattr(owner, after)))
+            with pytest.raises(KeyboardInterrupt), world.tx.transaction():
+                dn.write(0, other)
+            monkeypatch.undo()
+        assert dn.read() == content
+        found.append(space(world))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])

@@ -1,16 +1,13 @@
-"""GRUB's own reader of ZFS, an implementation apart from OpenZFS's, on pools with the features it knows.
-
-It is asked where it is installed (``grub-fstest``); machines that have zdb need not have it.
-"""
+"""GRUB's own reader of ZFS, an implementation apart from OpenZFS's, on pools with the features it knows."""
 
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import program_or_skip
 from uberblock.pool import create_pool
 
 pytestmark = pytest.mark.judge
@@ -28,9 +25,7 @@ PROPERTIES = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_grub_reads_what_we_write(tmp_path: Path, layout: str) -> None:
-    program = shutil.which("grub-fstest")
-    if program is None:
-        pytest.skip("grub-fstest (GRUB) is not installed")
+    program = program_or_skip("grub-fstest", "GRUB")
     rng = random.Random(layout)
     text = b" ".join(rng.choices([b"boot", b"kernel", b"initrd"], k=60_000))
     contents = {

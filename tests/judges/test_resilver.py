@@ -1,22 +1,19 @@
 """Pools written here while they lack disks, or while one fails: OpenZFS resilvers what the disks missed.
 
-Needs a program that drives OpenZFS's engine in user space: ``realzfs`` in PATH, or what UBERBLOCK_REALZFS names. Its
-commands are separated by a lone comma; ``import``, ``txgs``, ``wait``, ``scrub``, ``status`` and ``export`` are used.
-Skipped without it.
+Of the program that drives OpenZFS's engine ``import``, ``txgs``, ``wait``, ``scrub``, ``status`` and ``export`` are
+used.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from conftest import find_program
+from conftest import Engine
 from uberblock.pool import Pool, import_pool
 from uberblock.pool.device.open import open_device
 from uberblock.pool.errors import PoolError
@@ -33,27 +30,6 @@ SCRUB, RESILVER, FINISHED = 1, 2, 2
 IMPORTS = 4  # until the resilver that an import asks for was seen: it begins a little later
 
 NO_FAULTS: Mapping[int, Fault] = {}
-
-Engine = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """``engine(folder, "import tank", "scrub tank")``: what OpenZFS's engine prints."""
-    program = os.environ.get("UBERBLOCK_REALZFS") or find_program("realzfs")
-    if program is None:
-        pytest.skip("realzfs is not in PATH, and UBERBLOCK_REALZFS names none")
-
-    def run(folder: Path, *commands: str) -> str:
-        words = " , ".join(commands).split()
-        done = subprocess.run(
-            [program, "-q", "-d", str(folder), *words], capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
 
 class Trial:
     """A pool on images some of which are away at times, and what is in it."""

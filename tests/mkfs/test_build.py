@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from uberblock.pool import find_pools, import_pool
 from uberblock.pool.errors import ExistsError, NoSpaceError, UsageError
-from uberblock.pool.mkfs import DatasetRecipe, Recipe, make_image, plan_image
+from uberblock.pool.mkfs import DatasetRecipe, Recipe, make_image, parse_dataset, plan_image
 from uberblock.pool.ondisk.label import STATE_EXPORTED
 from uberblock.pool.pool import Pool
 from uberblock.pool.vfs import Vfs
@@ -218,3 +218,12 @@ def test_zdb_finds_no_leak(judge: Callable[[str], str], tree: Path, tmp_path: Pa
     out = subprocess.run(words, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     assert "No leaks (block sum matches space maps exactly)" in out.stdout
+
+
+def test_datasets_may_be_named_in_any_order(tmp_path: Path) -> None:
+    """One below another that comes later made that other on its way, which "existed already" then."""
+    words = ["tank/a/b:compression=zstd", "tank/a:recordsize=1M,compression=gzip"]
+    make_image(recipe(tmp_path, datasets=[parse_dataset(word, "tank") for word in words]))
+    with opened(tmp_path) as pool:
+        assert pool.dataset("tank/a").get("recordsize").raw == MIB
+        assert [pool.dataset(f"tank/{name}").get("compression").text for name in ("a", "a/b")] == ["gzip", "zstd"]

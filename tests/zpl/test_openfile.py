@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +127,43 @@ def test_a_file_that_grows_while_it_is_read(pool: Any) -> None:
         with pool.fs().open("/file", "ab") as more:
             more.write(b"more")
         assert file.read() == b"more"
+
+
+def test_closed_when_its_removal_was_taken_back(pool: Any) -> None:
+    fs = pool.fs()
+    file = fs.open("/file", "rb")
+    with pytest.raises(KeyError), pool.transaction():
+        fs.unlink("/file")
+        raise KeyError
+    file.close()
+    assert fs.read_bytes("/file") == b"content" and not fs.filesystem.unlinked()
+
+
+def test_closed_in_a_transaction_that_is_taken_back(pool: Any) -> None:
+    """Its space comes back all the same, at the next closing."""
+    fs = pool.fs()
+    file = fs.open("/file", "rb")
+    fs.unlink("/file")
+    [number] = fs.filesystem.unlinked()
+    with pytest.raises(KeyError), pool.transaction():
+        file.close()
+        assert not fs.filesystem.unlinked()
+        raise KeyError
+    assert fs.filesystem.unlinked() == [number]
+    fs.filesystem.hold(number)
+    fs.filesystem.release(number)
+    assert not fs.filesystem.unlinked()
+
+
+def test_space_by_owner_is_not_read_while_it_is_counted(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A txg that is being written is waited for: its thread changes the figures without the lock."""
+    filesystem = pool.fs().filesystem
+    waited: list[bool] = []
+    original = filesystem.tx.wait
+    monkeypatch.setattr(filesystem.tx, "wait", lambda: waited.append(True) or original())
+    pool.sync()
+    before = filesystem.used("user")
+    assert waited and filesystem.quotas("user") == {}
+    pool.fs().write_bytes("/more", os.urandom(100_000))
+    pool.sync()
+    assert sum(filesystem.used("user").values()) >= sum(before.values()) + 100_000
