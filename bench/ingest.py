@@ -50,7 +50,7 @@ def words_of(folder: Path, kind: str, count: int) -> list[str]:
     return files if kind == "file" else [kind, *files]
 
 
-def ours(folder: Path, kind: str, count: int, record: int, mib: int, threads: int = 1) -> tuple[Speed, Speed]:
+def ours(folder: Path, kind: str, count: int, record: int, mib: int, threads: int) -> tuple[Speed, Speed]:
     """Write and read with this package."""
     size = (mib * 2 << 20) // max(1, count - {"raidz2": 2, "raidz3": 3, "mirror": 1}.get(kind, 0)) + (256 << 20)
     data = np.frombuffer(os.urandom(CHUNK), dtype=np.uint8)
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=10000, help="small files")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where pools are made")
-    parser.add_argument("--threads", type=int, default=1, help="of ours; OpenZFS takes as many as it likes")
+    parser.add_argument("--threads", type=int, default=0, help="of ours; 0: one for each processor")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = compare(options.realzfs, options.folder, options.mib, options.rounds, options.threads)

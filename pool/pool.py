@@ -16,6 +16,7 @@ from .errors import ExistsError, NotFoundError, PoolError, UsageError
 from .ondisk.label import STATE_DESTROYED
 from .spa.config import Candidate
 from .spa.scan import Place, scan_all
+from .zio.workers import workers
 
 if TYPE_CHECKING:
     from .dsl.bookmark import Bookmark as DslBookmark
@@ -77,7 +78,7 @@ def import_pool(
     altroot: str = "",
     cache: str = "writeback",
     cache_bytes: int = CACHE_BYTES,
-    threads: int = 1,
+    threads: int = 0,
 ) -> Pool:
     """Open a pool.
 
@@ -98,7 +99,7 @@ def import_pool(
         cache: how the host caches files and disks, in QEMU's words: ``writeback``, ``none`` (direct), ``writethrough``,
             ``directsync``, ``unsafe`` (flushes are ignored); see ``device.cachemode``.
         cache_bytes: memory for metadata.
-        threads: that share large reads.
+        threads: that share large reads and writes; 0: one for each processor, four at most.
 
     Raises:
         NotFoundError: there is no such pool. ExistsError: more than one; open it by guid.
@@ -131,7 +132,7 @@ def import_pool(
         missing_log=missing_log,
         missing_ok=missing_ok,
         cache_bytes=cache_bytes,
-        threads=threads,
+        threads=workers(threads),
         altroot=altroot,
         cache=mode,
     )

@@ -23,6 +23,7 @@ from .spa.poolnames import check_pool_name
 from .spa.poolprops import understand
 from .spa.scan import scan_all
 from .spa.vdevspec import Place, parse_for_create
+from .zio.workers import workers
 
 #: What a layout is made of: words of ``zpool create``, paths, devices.
 Layout = Sequence[Place] | str
@@ -48,7 +49,7 @@ def create_pool(
     command: str = "",
     options: NewOptions | None = None,
     env: Env | None = None,
-    threads: int = 1,
+    threads: int = 0,
     txg_seconds: float = TXG_SECONDS,
     dirty_max: int = DIRTY_MAX,
     cache: str = "writeback",
@@ -70,7 +71,7 @@ def create_pool(
         owner: uid, gid and mode of the root dataset's root directory.
         options: in place of ``size``, ``ashift`` and ``force``: all that can be said of new devices.
         env: clock, randomness, host; without it the real ones.
-        threads: that share large reads and writes.
+        threads: that share large reads and writes; 0: one for each processor, four at most.
         txg_seconds: after so long an open txg is written; 0: only when asked, or when enough waits.
         dirty_max: bytes that may wait to be written; at half of it a txg is written early.
         cache: of files and disks, see ``import_pool``.
@@ -81,7 +82,7 @@ def create_pool(
     """
     check_pool_name(name)
     mode = cache_mode(cache)
-    env = env or Env.host()
+    env, threads = env or Env.host(), workers(threads)
     words = [layout] if isinstance(layout, str) else list(layout)
     plan = plan_pool(properties or {}, dataset_properties or {}, features or {}, compatibility, none=no_features)
     if options is None:
@@ -189,7 +190,7 @@ def open_pool(
     *,
     env: Env | None = None,
     options: ImportOptions | None = None,
-    threads: int = 1,
+    threads: int = 0,
     txg_seconds: float = TXG_SECONDS,
     dirty_max: int = DIRTY_MAX,
     force: bool = False,
@@ -202,7 +203,8 @@ def open_pool(
         name: its name or guid; None: the only one that is found.
         search: folders, images, devices, ``Device`` objects.
         force: even if another machine has not exported it.
-        cache: of files and disks, see ``import_pool``; ``options`` in full have their own.
+        threads: as for ``create_pool``. cache: of files and disks, see ``import_pool``. ``options`` in full have their
+            own.
         discard_logs: give up what waits in intent logs, instead of replaying it.
 
     Raises:
@@ -210,13 +212,14 @@ def open_pool(
         DeviceBusyError: somebody else has it open.
     """
     env = env or Env.host()
+    options = options or ImportOptions(threads=workers(threads), cache=cache_mode(cache))
     found = scan_all([os.fspath(place) if isinstance(place, os.PathLike) else place for place in search]).candidates
     wanted = [one for one in found if name is None or name == one.name or str(name) == str(one.guid)]
     if not wanted:
         raise NotFoundError(f"no pool {name!r} there" if name is not None else "no pool there")
     if len(wanted) > 1:
         raise ExistsError("more than one pool could be meant", "open it by its guid")
-    spa = load(wanted[0], readonly=False, options=options or ImportOptions(threads=threads, cache=cache_mode(cache)))
+    spa = load(wanted[0], readonly=False, options=options)
     try:
         return WritablePool(
             spa, env, txg_seconds=txg_seconds, dirty_max=dirty_max, force=force, discard_logs=discard_logs

@@ -372,10 +372,8 @@ class WritablePool(Pool):
         return log
 
     def _forget(self, number: int) -> None:
-        """A dataset is gone; who has it open is told so."""
-        for opened in (self._filesystems.pop(number, None), self._volumes.pop(number, None)):
-            if opened is not None:
-                opened.objset.destroyed = True
+        self._filesystems.pop(number, None)
+        self._volumes.pop(number, None)
         self._logs.pop(number, None)
 
     def _configure(self, filesystem: MutableFilesystem, dsl: DslDataset) -> None:

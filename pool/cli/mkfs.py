@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dsl.nicenum import nicenum
 from ..errors import UsageError
+from ..zio.workers import workers
 from .limits import positive
 from .main import Parser
 from .output import print_json, visible
@@ -103,7 +104,7 @@ def _parser(name: str) -> Parser:
     group.add_argument("-j", "--json", action="store_true", help="print JSON")
     group.add_argument("--sha256", action="store_true", help="print the checksum of each image")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, nothing on success")
-    group.add_argument("--threads", type=positive, default=min(4, os.cpu_count() or 1), metavar="N",
+    group.add_argument("--threads", type=positive, default=workers(0), metavar="N",
                        help="that share the work; the bytes do not depend on it")  # fmt: skip
     return parser
 

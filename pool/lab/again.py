@@ -58,6 +58,6 @@ def record_recovery(contents: Sequence[Pages], names: Sequence[str], seed: int) 
     journal = Journal()
     found = recover([SimDisk(content.fork(), name) for content, name in zip(contents, names)])
     disks = [SimDisk(content.fork(), name, journal) for content, name in zip(contents, names)]
-    with open_pool(None, disks, env=Env.fixed(seed), txg_seconds=0, force=True, dirty_max=0):
+    with open_pool(None, disks, env=Env.fixed(seed), txg_seconds=0, threads=1, force=True, dirty_max=0):
         pass
     return Recovery(journal, found.content, found.problems)

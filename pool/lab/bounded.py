@@ -176,7 +176,7 @@ class _BoundedRecorder(SyncRecorder):
         self.env = env_of(options, 2)
         self.promises = Promises()
         self.run = Run(options, disks[0].journal, self.promises, disks)
-        pool = open_pool(POOL, disks, env=self.env, txg_seconds=0)
+        pool = open_pool(POOL, disks, env=self.env, txg_seconds=0, threads=1)
         Workload.__init__(self, pool, random.Random(0), self.run.steps.append, models={POOL: _start()})
         pool.fs().fsync("/")  # the log begins
         self.run.history.commit(pool.txg, self.content())
@@ -226,7 +226,7 @@ class BoundedRuns:
         disks, words = make_disks(self.options.layout, Journal())
         properties = {"sync": self.options.sync, "logbias": self.options.logbias}
         with create_pool(
-            POOL, words, ashift=12, env=env_of(self.options, 1), txg_seconds=0, dataset_properties=properties
+            POOL, words, ashift=12, env=env_of(self.options, 1), txg_seconds=0, dataset_properties=properties, threads=1
         ) as pool:
             fs = pool.fs()
             fs.write_bytes("a", b"a" * 5000)

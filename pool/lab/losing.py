@@ -96,7 +96,7 @@ class LosingRecorder(Recorder):
         elif kind in ("vanishes", "does not write"):
             fault = Vanished(after=after) if kind == "vanishes" else WriteError(after=after)
             shown[self.lost] = FaultyDevice(disk, [fault])
-        return open_pool(POOL, shown, env=self.env, txg_seconds=0)
+        return open_pool(POOL, shown, env=self.env, txg_seconds=0, threads=1)
 
 
 def bears_loss(layout: str) -> bool:

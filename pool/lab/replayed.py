@@ -54,7 +54,7 @@ def replay(disks: Sequence[SimDisk], promises: Promises, asked: Collection[int],
         txg, waiting = pool.txg, waiting_logs(pool.spa)
     try:
         if waiting:
-            with open_pool(None, copies, env=Env.fixed(txg), txg_seconds=0, force=True):
+            with open_pool(None, copies, env=Env.fixed(txg), txg_seconds=0, threads=1, force=True):
                 pass
             for copy in copies:
                 copy.reopen()

@@ -208,7 +208,7 @@ def recover(disks: Sequence[SimDisk], met: Met = lambda pool: None) -> Found:
             return look(pool)
     copies = [disk.twin() for disk in disks]
     try:
-        with open_pool(None, copies, env=Env.fixed(txg), txg_seconds=0, force=True):
+        with open_pool(None, copies, env=Env.fixed(txg), txg_seconds=0, threads=1, force=True):
             pass
     except PoolError as error:
         return Found(txg, (f"cannot be recovered: {error}",))

@@ -174,7 +174,7 @@ def record_user(workload: UserWorkload, options: UserOptions) -> UserRun:
     )
     properties = {"sync": options.sync, "logbias": options.logbias, "recordsize": options.recordsize}
     env = Env.fixed(options.seed)
-    pool = create_pool(POOL, words, ashift=12, env=env, txg_seconds=0, dataset_properties=properties)
+    pool = create_pool(POOL, words, ashift=12, env=env, txg_seconds=0, threads=1, dataset_properties=properties)
     workload.call("setup", fs=pool.fs(), pool=pool)
     pool.sync()
     journal.mark(READY)
@@ -231,7 +231,7 @@ class UserExplorer(Explorer):
         env = Env.fixed(self.run_.options.seed)
         txg = -1
         try:
-            with open_pool(None, copies, env=env, txg_seconds=0, force=True) as pool:
+            with open_pool(None, copies, env=env, txg_seconds=0, threads=1, force=True) as pool:
                 txg = pool.txg
                 complaint = self.run_.workload.complaint(pool, self._acknowledged)
         except PoolError as error:

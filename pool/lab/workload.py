@@ -77,7 +77,7 @@ class Recorder(Workload):
             options.layout, Journal(), size=options.size, sector=options.sector, cache=options.cache
         )
         self.run = Run(options, disks[0].journal, History(), disks)
-        pool = create_pool(POOL, words, ashift=options.ashift, env=self.env, txg_seconds=0)
+        pool = create_pool(POOL, words, ashift=options.ashift, env=self.env, txg_seconds=0, threads=1)
         super().__init__(pool, _chance(options, 1), self.run.steps.append)
         self.run.history.commit(self.pool.txg, self.content())
         self.run.journal.mark(SYNCED, txg=self.pool.txg)
@@ -111,7 +111,7 @@ class Recorder(Workload):
 
     def open(self) -> WritablePool:
         """Import the pool from the disks as they are."""
-        return open_pool(POOL, self.shown(), env=self.env, txg_seconds=0)
+        return open_pool(POOL, self.shown(), env=self.env, txg_seconds=0, threads=1)
 
     def shown(self) -> Sequence[Device]:
         """The disks as the pool sees them."""

@@ -254,7 +254,7 @@ def _array(shape: Shape, options: HoleOptions, journal: Journal) -> _Volume:
 def _pool(shape: Shape, options: HoleOptions, journal: Journal) -> _Volume:
     disks = [SimDisk(DISK_SIZE, f"d{number}", journal) for number in range(shape.disks)]
     env = Env.fixed(options.seed)
-    pool = create_pool(POOL, [*shape.words.split(), *disks], env=env, txg_seconds=0)
+    pool = create_pool(POOL, [*shape.words.split(), *disks], env=env, txg_seconds=0, threads=1)
     pool.create_volume(VOLUME, options.records * RECORD, volblocksize=RECORD)
     volume = pool.volume(VOLUME).open()
     return lambda offset, data: volume.pwrite(data, offset), pool.sync, pool.abandon  # type: ignore[attr-defined]

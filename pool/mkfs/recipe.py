@@ -64,7 +64,8 @@ class Recipe:
         now: seconds since 1970: the only time in the image beside those of files.
         clamp: files that changed after ``now`` are said to have changed then.
         owner: uid and gid of everything. uids, gids: maps, if there is no owner.
-        force: replace files that are there. threads: that share the work; the bytes do not depend on them.
+        force: replace files that are there.
+        threads: that share the work (0: one for each processor, four at most); the bytes do not depend on them.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Recipe:
     uids: Sequence[IdMap] = ()
     gids: Sequence[IdMap] = ()
     force: bool = False
-    threads: int = 1
+    threads: int = 0
 
     def env(self) -> Env:
         """The world in which the image is made. Each call begins anew."""

@@ -61,7 +61,7 @@ class ZFSFileSystem(Writing):
         keys: encryption root -> passphrase, hex digits or raw key.
         fo: one image, where this file system is chained onto a local one.
         txg: open pools as they were at this txg.
-        threads: that share large reads.
+        threads: that share large reads; 0: one for each processor, four at most.
         readonly: nothing is ever written.
         auto_mkdir: files that are made get the directories above them, as with object stores.
     """
@@ -75,7 +75,7 @@ class ZFSFileSystem(Writing):
         keys: Mapping[str, str | bytes] | None = None,
         fo: str | None = None,
         txg: int | None = None,
-        threads: int = 1,
+        threads: int = 0,
         readonly: bool = True,
         auto_mkdir: bool = True,
         target_protocol: str | None = None,

@@ -159,7 +159,10 @@ def _adopt(engine: Engine, head: int, objset: MutableObjset, refreservation: int
 
 
 def _drop(engine: Engine, head: int) -> None:
-    engine.datasets.pop(head, None)
+    """A dataset is gone: whoever has it open is told so."""
+    opened = engine.datasets.pop(head, None)
+    if opened is not None:
+        opened.objset.destroyed = True
 
 
 def create_dataset(engine: Engine, parent: DslDir, short_name: str, origin: int) -> tuple[int, int]:
@@ -229,6 +232,7 @@ def destroy_dataset(engine: Engine, dataset: DslDataset) -> None:
         engine.sync()
         with tx.giving_back(exclusive=True):
             _destroy(engine, dataset)
+        _drop(engine, dataset.obj)
 
 
 def _destroy(engine: Engine, dataset: DslDataset) -> None:
@@ -238,7 +242,6 @@ def _destroy(engine: Engine, dataset: DslDataset) -> None:
         bps = visit.bps[visit.bps["birth"] > np.uint64(phys.prev_snap_txg)]
         engine.writer.free(bps, tx.txg)
     _free_log(engine, np.frombuffer(phys.bp, dtype=blkptr.BLKPTR))
-    engine.datasets.pop(dataset.obj, None)
     kept = charge.read_dir(mos, directory.obj).used_breakdown[USED_REFRSRV]
     if kept:  # what the head has reserved for itself and not used
         charge.did_use(mos, directory.obj, USED_REFRSRV, Sizes(-kept))
