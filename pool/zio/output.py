@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Container, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, cast
 
 import numpy as np
@@ -145,7 +145,7 @@ class Output:
             for span in spans:
                 part(span)
         else:
-            _all_of([executor.submit(part, span) for span in spans])
+            _do_all(part, spans, executor)
         if status.any():
             bad = int(status[np.argmax(status != 0)])
             if bad == blockio.JOB_UNSUPPORTED:
@@ -407,18 +407,22 @@ class Output:
         return None
 
 
-def _all_of(parts: list[Future[None]]) -> None:
-    """Wait until all have ended; gives what the first that failed has raised.
+def _do_all(part: Callable[[tuple[int, int]], None], spans: Sequence[tuple[int, int]], executor: Executor) -> None:
+    """Do all parts at the same time, one of them here; raises what the first that failed has raised.
 
     Whoever is told that a write failed gives its room to others: by then nothing may be written there any more.
     """
+    others: list[Future[None]] = []
     try:
-        for part in parts:
-            part.result()
+        for span in spans[1:]:
+            others.append(executor.submit(part, span))  # one by one: what has begun is known
+        part(spans[0])
+        for other in others:
+            other.result()
     except BaseException:
-        for part in parts:
-            part.cancel()
-        wait(parts)
+        for other in others:
+            other.cancel()
+        wait(others)
         raise
 
 

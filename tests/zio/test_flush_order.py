@@ -16,7 +16,7 @@ def test_simulated_disks_are_flushed_in_order(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(output, "ThreadPoolExecutor", refuse)
     _, words = make_disks("raidz1", Journal())
-    with create_pool("lab", words, env=Env.fixed(1), txg_seconds=0) as pool:
+    with create_pool("lab", words, env=Env.fixed(1), txg_seconds=0, threads=1) as pool:
         pool.fs().write_bytes("/a", b"a")
         pool.fs().fsync("/a")
         pool.fs().mkdir("/b")
