@@ -201,7 +201,7 @@ def _in_kernel(
 
     step = len(rows) if executor is None else max(1, SLICE_BYTES // lsize)
     starts = range(0, len(rows), step)
-    list(map(part, starts) if executor is None else executor.map(part, starts))
+    list(map(part, starts) if executor is None or len(starts) == 1 else executor.map(part, starts))
     return arena, sizes
 
 
