@@ -1,12 +1,16 @@
 """How fast data gets into a pool and out again, beside OpenZFS's own code.
 
-    python -m bench.ingest [--realzfs PROGRAM] [--mib 512] [--rounds 3] [--folder /dev/shm] [--threads N] [--json FILE]
+    python -m bench.ingest [--realzfs PROGRAM] [--mib 512] [--rounds 3] [--folder /dev/shm] [--threads N]
+                           [--text] [--layouts NAMES] [--json FILE]
 
 Incompressible data is written to one file through the file interface and synced; then the pool is opened anew and the
 file read with every checksum verified. PROGRAM drives OpenZFS's storage engine in user space (commands create, dataset,
 write, read, export, each with a line of seconds and CPU seconds): it writes as much to one object. Both run in turn,
 round by round, on files of the same folder; medians are compared. CPU seconds stand beside, as they bear a busy
 machine. Small files are made in transactions of 256.
+
+``--text``: in place of noise, text of which lz4 leaves 60 %, into datasets with compression=lz4; PROGRAM's own text is
+as compressible (words of 8 of 16 letters, every second pair of words seen shortly before).
 """
 
 from __future__ import annotations
@@ -50,11 +54,24 @@ def words_of(folder: Path, kind: str, count: int) -> list[str]:
     return files if kind == "file" else [kind, *files]
 
 
-def ours(folder: Path, kind: str, count: int, record: int, mib: int, threads: int) -> tuple[Speed, Speed]:
+def content(text: bool) -> np.ndarray:
+    """A chunk of noise, or of text of which lz4 leaves 60 %."""
+    if not text:
+        return np.frombuffer(os.urandom(CHUNK), dtype=np.uint8)
+    letters = np.frombuffer(b"etaoinshrdlu cmf", dtype=np.uint8)
+    rows = letters[np.random.default_rng(1).integers(0, 16, (CHUNK // 512, 16, 4, 8))].reshape(-1, 16, 32)
+    # Of every four words two are those of half a KiB before.
+    rows[1:, :, 16:] = rows[0, :, 16:]
+    return rows.reshape(-1)
+
+
+def ours(
+    folder: Path, kind: str, count: int, record: int, mib: int, threads: int, text: bool
+) -> tuple[Speed, Speed]:
     """Write and read with this package."""
     size = (mib * 2 << 20) // max(1, count - {"raidz2": 2, "raidz3": 3, "mirror": 1}.get(kind, 0)) + (256 << 20)
-    data = np.frombuffer(os.urandom(CHUNK), dtype=np.uint8)
-    properties = {"recordsize": record, "compression": "off"}
+    data = content(text)
+    properties = {"recordsize": record, "compression": "lz4" if text else "off"}
     words = words_of(folder, kind, count)
     with create_pool("ours", words, size=size, threads=threads, dataset_properties=properties) as pool:  # type: ignore[arg-type]
         before = time.perf_counter(), time.process_time()
@@ -77,15 +94,18 @@ def rate(amount: float, wall: float, cpu: float) -> Speed:
     return Speed(amount / (time.perf_counter() - wall), amount / max(time.process_time() - cpu, 1e-9))
 
 
-def theirs(program: str, folder: Path, kind: str, count: int, record: int, mib: int) -> tuple[Speed, Speed]:
+def theirs(
+    program: str, folder: Path, kind: str, count: int, record: int, mib: int, text: bool
+) -> tuple[Speed, Speed]:
     """The same with OpenZFS's code."""
     size = f"{(mib * 2) // max(1, count - 1) + 512}M"
     chain = ["create", "-s", size, "-a", "12", "theirs", *words_of(folder, kind, count), ","]
     chain += ["dataset", "-t", "other", "-o", f"recordsize={record}", "theirs/x", ","]
-    chain += ["write", "-m", str(mib), "-r", str(record), "-c", "off", "-p", "random", "theirs/x", ","]
+    kind_of_data = ["-c", "lz4", "-p", "text"] if text else ["-c", "off", "-p", "random"]
+    chain += ["write", "-m", str(mib), "-r", str(record), *kind_of_data, "theirs/x", ","]
     chain += ["arcflush", "theirs", ",", "read", "-n", "theirs/x"]
-    text = subprocess.run([program, *chain], capture_output=True, text=True, check=True).stdout
-    return phase(text, r"write\+sync", mib), phase(text, "read", mib)
+    said = subprocess.run([program, *chain], capture_output=True, text=True, check=True).stdout
+    return phase(said, r"write\+sync", mib), phase(said, "read", mib)
 
 
 def phase(text: str, name: str, mib: int) -> Speed:
@@ -115,17 +135,20 @@ def median(speeds: list[Speed]) -> Speed:
     return Speed(statistics.median(s.wall for s in speeds), statistics.median(s.cpu for s in speeds))
 
 
-def compare(program: str | None, folder: Path, mib: int, rounds: int, threads: int) -> list[dict[str, object]]:
-    """All layouts and record sizes."""
+def compare(
+    program: str | None, folder: Path, mib: int, rounds: int, threads: int, text: bool, layouts: list[str]
+) -> list[dict[str, object]]:
+    """Some layouts, and all record sizes."""
     rows: list[dict[str, object]] = []
-    for name, (kind, count) in LAYOUTS.items():
+    for name in layouts:
+        kind, count = LAYOUTS[name]
         for record in (128 << 10, 1 << 20):
             found: dict[str, list[Speed]] = {"write": [], "read": [], "their write": [], "their read": []}
             for _ in range(rounds):
                 for who in ("", "their ") if program else ("",):
                     with tempfile.TemporaryDirectory(dir=folder) as place:
-                        run = theirs(program, Path(place), kind, count, record, mib) if who and program else ours(
-                            Path(place), kind, count, record, mib, threads
+                        run = theirs(program, Path(place), kind, count, record, mib, text) if who and program else ours(
+                            Path(place), kind, count, record, mib, threads, text
                         )  # fmt: skip
                     found[f"{who}write"].append(run[0])
                     found[f"{who}read"].append(run[1])
@@ -161,9 +184,14 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10000, help="small files")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where pools are made")
     parser.add_argument("--threads", type=int, default=0, help="of ours; 0: one for each processor")
+    parser.add_argument("--text", action="store_true", help="compressible data, compressed by lz4")
+    parser.add_argument("--layouts", default=",".join(LAYOUTS), help=f"some of {', '.join(LAYOUTS)}")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = compare(options.realzfs, options.folder, options.mib, options.rounds, options.threads)
+    rows = compare(
+        options.realzfs, options.folder, options.mib, options.rounds, options.threads, options.text,
+        options.layouts.split(","),
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         small = small_files(Path(place), options.files)
     print(f"{options.files} small files: {small.wall:.0f} files/s, {small.cpu:.0f} by CPU time")

@@ -67,7 +67,8 @@ The other way round: pools that this package has made, and changed in every way 
 | Linux's OpenZFS 2.3.2, in a virtual machine | import, read everything (content, attributes, ACLs, links, volumes), scrub, change every dataset, export; then we read that, change it, and it imports again | `python -m tests.kernelrun --vm COMMAND --again` |
 | OpenZFS's engine in user space | import a copy for writing, scrub without a repair, space of datasets equal to that of blocks | the same, with `--judge` |
 | GRUB's reader | datasets with what it can read, on a disk, mirror, raidz1 and raidz2 | `tests/judges/test_grub.py` |
-| OpenZFS's engine, on pools written while they lacked disks, or while one failed | import with the disks back, resilver what their DTLs say, scrub without an error or a repair; then others are taken away and the content is what was written: mirrors, raidz1 to 3, draid1, special | `UBERBLOCK_REALZFS=PROGRAM pytest tests/judges/test_resilver.py` |
+| OpenZFS's engine, in turn with this package | import for writing, write, rewrite, snapshot, scrub without a repair, export; then we write on, and it again. It sends our file systems into a pool of its own, which holds what was written | `tests/judges/test_exchange.py` |
+| OpenZFS's engine, on pools written while they lacked disks, or while one failed | import with the disks back, resilver what their DTLs say, scrub without an error or a repair; then others are taken away and the content is what was written: mirrors, raidz1 to 3, draid1, special | `tests/judges/test_resilver.py` |
 | `zdb`, on pools that OpenZFS wrote | opened for writing here, changed and destroyed dataset by dataset, closed | `tests/judges/test_opened.py` |
 
 `tests.kernelrun` makes 23 pools: every kind and class of vdev, sectors of 512 bytes and 4 KiB, made by `zpool create`

@@ -1,8 +1,7 @@
 """The intent log of one dataset, being written: what a caller asks for is on stable storage when ``commit`` returns.
 
-Changes are noted in their transactions and wait (``itx.py``). Of those who ask at the same time one goes ahead and
-takes along what the others want; whoever comes meanwhile waits for the next one. So the log of a dataset is written by
-one commit at a time, and the busier it is, the more callers share a flush.
+Changes are noted in their transactions and wait (``itx.py``). Those who ask at the same time share a commit
+(``callers.py``), so that the log of a dataset is written by one commit at a time.
 
 The order that makes it safe: what records point to is written, and the log's blocks but for the first; the devices
 that have any of it are flushed; then the first block is written, and its devices are flushed. A torn block does not
@@ -21,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +29,7 @@ from ..dmu.tx import TxManager
 from ..dsl.writable import WritableDataset
 from ..errors import PoolError, UsageError
 from ..ondisk import blkptr, zilencode
+from .callers import Callers
 from .itx import Group, ItxQueue, Told, Written
 from .logblocks import DATA_MAX, Filled, LogBlocks
 from .recovery import SAXATTR
@@ -56,34 +56,6 @@ class SyncMode(IntEnum):
     STANDARD = 0
     ALWAYS = 1
     DISABLED = 2
-
-
-class _Caller:
-    """Somebody who waits.
-
-    Attributes:
-        number: the object asked for; None: everything.
-        turn: held until there is something to know: the caller was served, or is to serve the others. None: it serves
-            the others from the start.
-    """
-
-    __slots__ = ("done", "error", "number", "turn")
-
-    def __init__(self, number: int | None) -> None:
-        self.number = number
-        self.turn: Lock | None = None
-        self.done = False
-        self.error: BaseException | None = None
-
-    def wait(self) -> None:
-        """Until somebody lets it go."""
-        if self.turn is not None:
-            self.turn.acquire()
-
-    def go(self) -> None:
-        """Let it go."""
-        if self.turn is not None and self.turn.locked():
-            self.turn.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +120,7 @@ class IntentLog:
         self._gap = 0  # the last txg with changes that are not in the queue
         self._fresh = False  # something was noted since the last commit
         self._demanded = False  # and it is to be durable
-        self._guard = Lock()  # of the two below
-        self._busy = False
-        self._callers: list[_Caller] = []
+        self._callers = Callers(self._commit, stats)
         objset.on_change = self._ended
 
     @property
@@ -270,60 +240,10 @@ class IntentLog:
             return
         if self.tx.active:
             raise UsageError("nothing is made durable inside a transaction", "ask when it is over")
-        caller = _Caller(number)
-        with self._guard:
-            self._callers.append(caller)
-            waits, self._busy = self._busy, True
-            if waits:
-                caller.turn = Lock()
-                caller.turn.acquire()
-        if waits:
-            try:
-                caller.wait()
-            except BaseException:
-                self._leave(caller)
-                raise
-        if not caller.done:
-            self._lead(caller)
-        if caller.error is not None:
-            raise caller.error
+        self._callers.ask(number)
 
-    def _leave(self, caller: _Caller) -> None:
-        """Somebody does not wait any longer; if it was to serve the others, the next one does."""
-        with self._guard:
-            if caller not in self._callers:
-                return
-            self._callers.remove(caller)
-            if caller.turn is not None and not caller.turn.locked():
-                self._busy = bool(self._callers)
-                for one in self._callers[:1]:
-                    one.go()
-
-    def _lead(self, own: _Caller) -> None:
-        """Serve all who wait by now, and let one of those who come meanwhile serve the next."""
-        error: BaseException | None = None
-        with self._guard:
-            batch, self._callers = self._callers, []
-        try:
-            numbers = {one.number for one in batch}
-            self._commit(None if None in numbers else numbers)  # type: ignore[arg-type]
-        except BaseException as caught:
-            error = caught
-        finally:
-            with self._guard:
-                if error is not None and not isinstance(error, Exception):
-                    # A ^C is meant for this thread: the others are served by one of them.
-                    self._callers = [one for one in batch if one is not own] + self._callers
-                    batch = [own]
-                self.stats.callers += len(batch)
-                self.stats.commits += 1
-                self._busy = bool(self._callers)
-                for one in batch:
-                    one.done, one.error = True, error
-                for one in (*self._callers[:1], *batch):
-                    one.go()
-
-    def _commit(self, objects: set[int] | None) -> None:
+    def _commit(self, objects: set[int] | None) -> float:
+        """Make these objects durable, or all; gives the seconds that devices took, 0 where it was a txg."""
         groups: list[Group] = []
         checked = False
         try:
@@ -337,15 +257,19 @@ class IntentLog:
                 if begun:
                     groups = self._queue.take(objects, synced)
                 prepared = self._prepare(groups) if groups else None
+            before = perf_counter()
             stored = prepared is not None and self._store(prepared)
         except BaseException:
             if checked:
                 self._fail()  # what was taken waits nowhere else any more
             raise
+        if stored:
+            return perf_counter() - before
         if begun and not groups:
             self.stats.idle += 1
-        elif not stored:
+        else:
             self._by_txg()
+        return 0.0
 
     def _by_txg(self) -> None:
         """Write a txg; with it a log begins, if there is none."""

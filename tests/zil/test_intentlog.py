@@ -419,17 +419,18 @@ def test_an_interrupt_is_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     """Those who shared the request are served by one of them."""
     machine = begun()
     fs = machine.pool.fs()
-    plain, lock, log = IntentLog._commit, threading.Event(), fs.filesystem.log
+    lock, callers = threading.Event(), fs.filesystem.log._callers  # type: ignore[attr-defined]
+    plain = callers._serve
     calls: list[set[int] | None] = []
 
-    def commit(log: IntentLog, objects: set[int] | None) -> None:
+    def serve(objects: set[int] | None) -> float:
         calls.append(objects)
         lock.wait(10)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        plain(log, objects)
+        return float(plain(objects))
 
-    monkeypatch.setattr(IntentLog, "_commit", commit)
+    monkeypatch.setattr(callers, "_serve", serve)
     outcomes: list[str] = []
 
     def ask(name: str) -> None:
@@ -443,7 +444,7 @@ def test_an_interrupt_is_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     threads = [threading.Thread(target=ask, args=(f"/t{number}",)) for number in range(4)]
     for one in threads:
         one.start()
-    while len(log._callers) < 3:  # type: ignore[attr-defined]
+    while len(callers) < 3:
         time.sleep(0.001)
     lock.set()
     for one in threads:
