@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 from uberblock.pool.cli.main import main
 from uberblock.pool.errors import UsageError
+from uberblock.pool.lab import kill
 from uberblock.pool.lab.crash import parse
 from uberblock.pool.lab.kill import KillOptions, default_workload, kill_rounds, prepare
 from uberblock.pool.lab.userwork import UserExplorer, UserOptions, UserWorkload, record_user
+from uberblock.pool.poolcreate import open_pool
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "powercut"
 
@@ -123,6 +126,32 @@ def test_processes_are_killed(tmp_path: Path) -> None:
     assert prepare(["mirror", *places], 64 << 20, work) == places
     report = kill_rounds(work, places, KillOptions(rounds=4, seed=3, seconds=0.4, txg_seconds=0.1, whole=True))
     assert report.wrong == [] and report.rounds == 4 and report.acknowledged > 20 and report.ended == 0
+
+
+def test_a_log_block_on_one_side_of_a_mirror_is_no_damage(tmp_path: Path) -> None:
+    """What a process leaves that is killed between two writes; everything else that one side lacks is damage."""
+    places = [str(tmp_path / "a.img"), str(tmp_path / "b.img")]
+    work = default_workload()
+    prepare(["mirror", *places], 64 << 20, work)
+    other = tmp_path / "b.img"
+
+    def look() -> list[str]:
+        options = KillOptions(rounds=1, seed=1, whole=True)
+        return kill._look(work, places, options, random.Random(1), [], kill.KillReport())
+
+    for synced in (False, True):
+        pool = open_pool(None, places, txg_seconds=0, force=True)
+        pool.fs().write_bytes("/begun", b"")
+        pool.fs().fsync("/begun")
+        before = other.read_bytes()
+        pool.fs().write_bytes("/more", b"more" * 1000)
+        pool.fs().fsync("/more")
+        if synced:
+            pool.sync()
+        pool.abandon()
+        assert other.read_bytes() != before
+        other.write_bytes(before)
+        assert any(line.startswith("damaged") for line in look()) == synced
 
 
 def test_a_lie_to_a_parent_is_found(tmp_path: Path) -> None:
