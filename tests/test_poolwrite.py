@@ -533,6 +533,17 @@ def test_compressible_data_takes_what_it_takes(tmp_path: Path, recordsize: str, 
             assert file.read(len(text)) == text
 
 
+def test_one_large_compressible_write_into_little_room(tmp_path: Path) -> None:
+    """More at once than there is room for, if it were not compressed: it goes in smaller pieces then."""
+    with make(tmp_path, size=128 * MIB) as pool:
+        pool.create_filesystem("tank/a", {"quota": "20M"})
+        with pool.fs("tank/a").open("/text", "wb") as file:
+            assert file.write(b"x" * (64 * MIB)) == 64 * MIB
+        with pytest.raises(NoSpaceError, match="quota"):
+            pool.fs("tank/a").write_bytes("/noise", random.Random(1).randbytes(64 * MIB))
+        assert pool.fs("tank/a").stat("/text").size == 64 * MIB
+
+
 def test_a_quota_counts_what_is_stored(tmp_path: Path) -> None:
     pool = make(tmp_path, size=128 * MIB)
     pool.create_filesystem("tank/a", {"quota": "8M"})

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitError, NotFoundError, UsageError
+from ..errors import LimitError, NoSpaceError, NotFoundError, UsageError
 from ..ondisk import blkptr
 from ..ondisk.blkptr import BpArray
 from ..ondisk.dnode import FLAG_SPILL_BLKPTR, MAX_BLKID_BITS, DnodePhys
@@ -42,8 +42,8 @@ SPILL_MAX = 128 << 10
 #: Whole blocks at least so large, and writes of at least so much of them, are written at once rather than kept.
 PLACE_BLOCK = 16 << 10
 PLACE_BYTES = 256 << 10
-#: So much at a time: what the rest may take is judged by what this took, compressed.
-PLACE_MOST = 8 << 20
+#: So much at a time; where room is short so little: what the rest may take is judged by what this took, compressed.
+PLACE_MOST, PLACE_SHORT = 32 << 20, 8 << 20
 #: A write of at most this part of a block, 1/4, is made in the block that waits; others in a copy of it.
 PATCH_SHARE = 4
 
@@ -372,20 +372,26 @@ class MutableDnode(Dnode):
         if not total:
             return
         self._check_blkid((offset + total - 1) // size)
-        done = 0
+        done, most = 0, PLACE_MOST
         while done < total:
             blkid, skip = divmod(offset + done, size)
             take = min(size - skip, total - done)
             if take < size:
                 self._write_part(blkid, skip, source.data[done : done + take])
             else:
-                count = min((total - done) // size, max(PLACE_MOST // size, 1))
+                count = min((total - done) // size, max(most // size, 1))
                 take = count * size
                 rows = source[done : done + take].reshape(count, size)
-                if size >= PLACE_BLOCK and take >= PLACE_BYTES and not self.objset.tx.final:
-                    self._place(blkid, rows)
-                else:
+                if size < PLACE_BLOCK or take < PLACE_BYTES or self.objset.tx.final:
                     self._take_whole(blkid, rows.copy())
+                else:
+                    try:
+                        self._place(blkid, rows)
+                    except NoSpaceError:
+                        if take <= PLACE_SHORT:
+                            raise
+                        most = PLACE_SHORT
+                        continue
             done += take
 
     def _write_part(self, blkid: int, skip: int, data: memoryview) -> None:
