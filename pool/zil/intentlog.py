@@ -58,7 +58,7 @@ class SyncMode(IntEnum):
     DISABLED = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prepared:
     """A commit under way.
 
@@ -86,6 +86,7 @@ class IntentLog:
         saxattr: records may tell of packed extended attributes (feature ``zilsaxattr``).
 
     Attributes:
+        tx: the pool's transactions.
         mode: what is made durable, and when. throughput: property ``logbias``: all writes are logged by reference.
     """
 
@@ -109,6 +110,7 @@ class IntentLog:
         self._sync = sync
         self._synced = synced
         objset = dataset.objset
+        self.tx: TxManager = objset.tx
         self._blocks = LogBlocks(
             objset.writer, dataset.number, random_bytes, lambda bps: objset.tx.discarded.append(bps)
         )
@@ -122,11 +124,6 @@ class IntentLog:
         self._demanded = False  # and it is to be durable
         self._callers = Callers(self._commit, stats)
         objset.on_change = self._ended
-
-    @property
-    def tx(self) -> TxManager:
-        """The pool's transactions."""
-        return self.dataset.objset.tx
 
     @property
     def begun(self) -> bool:
@@ -313,8 +310,12 @@ class IntentLog:
         try:
             for group in groups:
                 for itx in group.itxs:
-                    made = [itx.encode(*itx.args)] if isinstance(itx, Told) else self._written(itx, vdevs)
-                    records += [(record, group.txg) for record in made]
+                    if isinstance(itx, Told):
+                        records.append((itx.encode(*itx.args), group.txg))
+                    elif (record := self._waiting(itx)) is not None:
+                        records.append((record, group.txg))
+                    else:
+                        records += [(record, group.txg) for record in self._written(itx, vdevs)]
             txg, failures = self.tx.txg, self._failures
             self.dataset.objset.touch()
             blocks = self._blocks.prepare(records, txg)
@@ -365,6 +366,18 @@ class IntentLog:
             self._blocks.fall_back()
             self._blocks.give_up(self.tx.txg)
             self.dataset.objset.touch()
+
+    def _waiting(self, itx: Written) -> bytearray | None:
+        """The record of a small write whose bytes are all in one block that waits, as most are; else None."""
+        dn, take = itx.dn, itx.length
+        blkid, skip = divmod(itx.offset, dn.datablksz)
+        held = None if dn.changes is None else dn.changes.blocks.get(blkid)
+        if held is None or take >= IMMEDIATE or skip + take > len(held) or self.throughput or dn.gone:
+            return None
+        record, data = zilencode.write(dn.number, itx.offset, take)
+        data[:] = held.data[skip : skip + take]
+        self.stats.copied += take
+        return record
 
     def _written(self, itx: Written, vdevs: set[int]) -> Iterator[bytearray]:
         """Records of a write: by reference where that is better, or with a copy of the data."""

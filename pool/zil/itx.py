@@ -106,6 +106,8 @@ class ItxQueue:
             objects: numbers; None: everything.
         """
         self.forget(synced)
+        if not self._names and objects is not None and len(objects) == 1:
+            return self._files.pop(next(iter(objects)), [])
         found, self._names = self._names, []
         wanted = set(self._files) if objects is None else set(objects)
         wanted.update(itx.object for group in found for itx in group.itxs if itx.object)

@@ -78,7 +78,7 @@ class Link:
         return self.place[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Filled:
     """A block whose records are in place. ``following``: pointer to the next one. ``used``: bytes of it."""
 
@@ -239,31 +239,33 @@ class LogBlocks:
             NoSpaceError: there is no room. The chain is to be given up then.
         """
         tail = self._chain[-1]
-        total = sum([len(record) for record, _ in records])
-        self._sizes.append(_block_size(total))
-        sealed: list[Filled] = []
-        body, newest, left = bytearray(), 0, total
+        left = sum([len(record) for record, _ in records])
+        self._sizes.append(_block_size(left))
+        filled: list[Filled] = []
+        content, used, newest = bytearray(tail.size), zil.CHAIN_SIZE, 0
         for record, own in records:
-            if zil.CHAIN_SIZE + len(body) + len(record) > tail.size:
-                following = self._new(_block_size(max(left, len(record))), tail.seq + 1, txg)
-                sealed.append(self._fill(tail, body, newest, following))
-                tail, body, newest = following, bytearray(), 0
+            size = len(record)
+            if used + size > tail.size:
+                tail = self._go_on(filled, tail, content, used, newest, _block_size(max(left, size)), txg)
+                content, used, newest = bytearray(tail.size), zil.CHAIN_SIZE, 0
             self._records += 1
             stamp(record, own, self._records)
-            body += record
+            content[used : used + size] = record
+            used += size
+            left -= size
             newest = max(newest, own)
-            left -= len(record)
-        following = self._new(self._next_size(), tail.seq + 1, txg)
-        sealed.append(self._fill(tail, body, newest, following))
-        return sealed
+        self._go_on(filled, tail, content, used, newest, self._next_size(), txg)
+        return filled
 
-    def _fill(self, link: Link, body: bytearray, newest: int, following: Link) -> Filled:
-        content = bytearray(link.size)
-        used = zil.CHAIN_SIZE + len(body)
-        content[zil.CHAIN_SIZE : used] = body
-        link.newest = max(newest, link.born)
+    def _go_on(
+        self, filled: list[Filled], tail: Link, content: bytearray, used: int, newest: int, size: int, txg: int
+    ) -> Link:
+        """A block has all it can have: the chain goes on with another one of this size, which is given."""
+        following = self._new(size, tail.seq + 1, txg)
+        tail.newest = max(newest, tail.born)
         self._chain.append(following)
-        return Filled(link, content, following.raw, used)
+        filled.append(Filled(tail, content, following.raw, used))
+        return following
 
     def send_first(self, block: Filled, txg: int) -> bool:
         """Write the block that makes a commit part of the log, and make it durable; the pool's lock is not needed.
