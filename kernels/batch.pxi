@@ -1,7 +1,7 @@
 """What a batch of blocks comes with, from Python: buffers held for a call, records in them, the pool's salt."""
 
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 cdef extern from "checksum_impl.h" nogil:
@@ -44,6 +44,24 @@ cdef class _Held:
         PyObject_GetBuffer(buffer, &self.views[self.count], flags)
         self.count += 1
         return &self.views[self.count - 1]
+
+    cdef int device(
+        self, object entry, Py_ssize_t number, int flags, int *fd, void **base, uint64_t *size
+    ) except -1:
+        """An entry of a device table: descriptor and size, memory that is held, or None for one that is not there."""
+        cdef Py_buffer *view
+        fd[0] = -1
+        if isinstance(entry, tuple):
+            descriptor, length = entry
+            if descriptor < 0 or length < 0:
+                raise ValueError(f"device {number}: descriptor {descriptor} and size {length} must not be negative")
+            fd[0] = descriptor
+            size[0] = length
+        elif entry is not None:
+            view = self.take(entry, flags)
+            base[0] = view.buf
+            size[0] = <uint64_t>view.len
+        return 0
 
     def __dealloc__(self):
         cdef Py_ssize_t i

@@ -80,7 +80,7 @@ cdef class _Devices:
 
     def __cinit__(self, devices):
         cdef Py_ssize_t i
-        cdef Py_buffer *view
+        cdef ub_device *row
         entries = list(devices)
         self.count = len(entries)
         self.held = _Held(self.count)
@@ -88,18 +88,8 @@ cdef class _Devices:
         if self.table == NULL:
             raise MemoryError
         for i in range(self.count):
-            entry = entries[i]
-            self.table[i].fd = -1
-            if isinstance(entry, tuple):
-                fd, size = entry
-                if fd < 0 or size < 0:
-                    raise ValueError(f"device {i}: descriptor {fd} and size {size} must not be negative")
-                self.table[i].fd = fd
-                self.table[i].size = size
-            elif entry is not None:
-                view = self.held.take(entry, PyBUF_SIMPLE)
-                self.table[i].base = <const uint8_t *>view.buf
-                self.table[i].size = <uint64_t>view.len
+            row = &self.table[i]
+            self.held.device(entries[i], i, PyBUF_SIMPLE, &row.fd, <void **>&row.base, &row.size)
 
     def __dealloc__(self):
         free(self.table)
