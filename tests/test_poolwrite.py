@@ -703,6 +703,9 @@ def test_what_is_open_of_a_destroyed_dataset(tmp_path: Path) -> None:
         volume: Any = pool.volume("tank/v").open()
         pool.sync()
         file = fs.open("/f", "r+b")
+        fs.write_bytes("/gone", b"gone")
+        gone = fs.open("/gone", "rb")
+        fs.unlink("/gone")
         pool.destroy("tank/x")
         pool.destroy("tank/v")
         for work in (
@@ -713,6 +716,7 @@ def test_what_is_open_of_a_destroyed_dataset(tmp_path: Path) -> None:
             with pytest.raises(NotFoundError, match="destroyed"):
                 work()
         file.close()
+        gone.close()
         with pytest.raises(KeyError), pool.transaction():
             fs = pool.create_filesystem("tank/taken-back")
             raise KeyError

@@ -536,7 +536,7 @@ class MutableFilesystem(Filesystem):
                 self.held[number] = left
                 return
             self.held.pop(number, None)
-            if number not in self._orphans:
+            if number not in self._orphans or self.objset.destroyed:
                 return
             self._orphans.discard(number)
             if f"{number:x}" not in self._unlinked:
