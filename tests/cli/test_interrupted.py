@@ -13,7 +13,13 @@ import pytest
 from uberblock.pool import create_pool
 from uberblock.pool.lab.checker import examine
 
-PROGRAM = "import sys; from uberblock.pool.cli.main import main; sys.exit(main())"
+#: What runs in the background is started with ^C ignored, the tests themselves among it.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from uberblock.pool.cli.main import main
+sys.exit(main())
+"""
 
 
 @pytest.mark.parametrize("mib", [8, 40])

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from conftest import Engine
+from conftest import IN_CI, Engine
 from uberblock.pool import Pool, import_pool
 from uberblock.pool.device.open import open_device
 from uberblock.pool.errors import PoolError
@@ -142,6 +142,8 @@ def test_openzfs_resilvers(engine: Engine, tmp_path: Path, layout: str, lost: li
     trial.check(others)
 
 
+#: In CI two that differ most; everywhere else all there are.
+IN_CI_ONLY = ("vanishes", "does not flush")
 FAULTS: dict[str, Callable[[], Fault]] = {
     "vanishes": lambda: Vanished(after=30),
     "does not write": lambda: WriteError(after=30),
@@ -151,7 +153,7 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 
 
 @pytest.mark.parametrize(("layout", "other"), [("mirror . .", 0), ("raidz1 . . .", 2)])
-@pytest.mark.parametrize("kind", list(FAULTS))
+@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind in IN_CI_ONLY or not IN_CI])
 def test_openzfs_resilvers_what_failed(engine: Engine, tmp_path: Path, layout: str, other: int, kind: str) -> None:
     """A disk fails while the pool is written, and the machine crashes; what the disk did not get, it gets then."""
     trial = Trial(tmp_path, layout)
