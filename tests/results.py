@@ -78,7 +78,7 @@ are written. The kernel finds in each exactly what was put in, and its scrub rep
 Last runs of `lab churn`, with `zdb` at every judgement: 6000 steps each (`--seed 2 --gang 0`) on single, mirror, raidz1,
 raidz2, raidz3, draid1, classes and special, 4000 each (`--seed 3`, up to 101 gang blocks) on single, stripe, mirror and
 mirrors, 1500 each (`--seed 4`, OpenZFS's engine asked too) on raidz2 and mirrored-log: 67 000 steps, some 4500 txgs, pools
-filled 40 times. Nothing was wrong; the first runs had found what is tested in `tests/test_poolwrite.py` now. Of
+filled 40 times. Nothing was wrong; the first runs had found what is tested in `tests/test_poolwrite.py` and `test_room.py` now. Of
 `tests.kernelrun` all 23 pools were run, and 8 of them with `--judge` and `--again`.
 """  # noqa: E501 (rows of a table)
 

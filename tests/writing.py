@@ -1,12 +1,28 @@
-"""What tests of writing need: an allocator without ideas, pools of every shape, and devices of every kind."""
+"""What tests of writing need: pools, an allocator without ideas, pools of every shape, and devices of every kind."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from uberblock.pool import create_pool
 from uberblock.pool.device.memory import MemoryDevice
+from uberblock.pool.env import Env
+from uberblock.pool.poolcreate import open_pool
+from uberblock.pool.poolwrite import WritablePool
 from uberblock.pool.vdev.tree import VdevTree
+
+MIB = 1 << 20
+
+
+def make(folder: Path, layout: str = "d0", *, seed: int = 1, size: int = 80 * MIB, **more: object) -> WritablePool:
+    words = [str(folder / word) if word[0] == "d" and word[1:].isdigit() else word for word in layout.split()]
+    return create_pool("tank", words, size=size, env=Env.fixed(seed), txg_seconds=0, **more)  # type: ignore[arg-type]
+
+
+def again(folder: Path, seed: int = 2) -> WritablePool:
+    return open_pool("tank", [str(folder)], env=Env.fixed(seed), txg_seconds=0)
 
 
 class PlainAllocator:
