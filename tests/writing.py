@@ -1,4 +1,4 @@
-"""What tests of writing need: pools, an allocator without ideas, pools of every shape, and devices of every kind."""
+"""What tests of writing need: pools of every shape, an allocator without ideas, and devices of every kind."""
 
 from __future__ import annotations
 
