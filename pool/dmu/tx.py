@@ -47,7 +47,8 @@ class Waiting:
     """What the changes of a txg amount to.
 
     ``dirty_bytes``, ``dirty_blocks``: of data waiting to be written; ``placed_bytes``, ``placed_blocks``: of data
-    written at once that waits for its parents, and ``placed_room``: what it takes on the vdevs.
+    written at once that waits for its parents, and ``placed_room``: what it takes on the vdevs. ``logged_room``: what
+    intent logs have taken on them, devices for logs aside.
     """
 
     dirty_bytes: int = 0
@@ -55,6 +56,7 @@ class Waiting:
     placed_bytes: int = 0
     placed_blocks: int = 0
     placed_room: int = 0
+    logged_room: int = 0
 
     @property
     def bytes(self) -> int:

@@ -238,7 +238,8 @@ class Engine:
         waiting, closed = tx.waiting, tx.closed
         blocks = waiting.dirty_blocks + waiting.placed_blocks + closed.dirty_blocks + closed.placed_blocks + 1
         dirty = int((waiting.dirty_bytes + closed.dirty_bytes + more) * ratio)
-        return dirty + waiting.placed_room + closed.placed_room + blocks * least, room - kept
+        taken = waiting.placed_room + closed.placed_room + waiting.logged_room + closed.logged_room
+        return dirty + taken + blocks * least, room - kept
 
     def _used_elsewhere(self) -> int:
         """Bytes on special and dedup vdevs, as many as they would be on the normal ones.
@@ -265,7 +266,7 @@ class Engine:
         only a txg frees what was written in the open one and is not needed any more.
         """
         tx = self.tx
-        if not (tx.waiting.bytes or tx.closed.bytes or tx.discarded):
+        if not (tx.waiting.bytes or tx.waiting.logged_room or tx.closed.bytes or tx.discarded):
             return False
         need, left = self._need_and_left(0)
         return 2 * need > left

@@ -111,9 +111,7 @@ class IntentLog:
         self._synced = synced
         objset = dataset.objset
         self.tx: TxManager = objset.tx
-        self._blocks = LogBlocks(
-            objset.writer, dataset.number, random_bytes, lambda bps: objset.tx.discarded.append(bps)
-        )
+        self._blocks = LogBlocks(objset.writer, self.tx, dataset.number, random_bytes)
         self._installed = False  # the header is kept here
         self._queue = ItxQueue()
         self._open: list[Told | Written] = []  # of the open transaction

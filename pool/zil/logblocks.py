@@ -7,6 +7,9 @@ first, and nothing leads to them until the first one is there. So the log holds 
 Blocks go when all of their records are on disk by way of a txg. The header that is written with a txg knows what was
 part of the log by then, whatever has happened to it since.
 
+What a log takes where data lies is missing until its txg is on disk, and writing that txg takes room as well: so a log
+takes no more than what waits can spare.
+
 Source: OpenZFS, zil.c (``zil_lwb_write_issue``, ``zil_sync``).
 """
 
@@ -18,8 +21,10 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..alloc.allocator import AllocClass
+from ..dmu.tx import TxManager
 from ..errors import NoSpaceError
 from ..ondisk import bpmake, zil
 from ..ondisk.blkptr import BLKPTR, BpArray
@@ -97,20 +102,16 @@ class LogBlocks:
     """The blocks of one dataset's log.
 
     Args:
-        writer: of the pool. dataset: number of the dataset's object.
+        writer: of the pool. tx: its transactions: blocks that a header does not need any more are discarded there.
+        dataset: number of the dataset's object.
         random_bytes: for the name of a chain.
-        discard: takes pointers to blocks that are to be freed in the txg whose header does not need them any more.
     """
 
     def __init__(
-        self,
-        writer: ZioWriter,
-        dataset: int,
-        random_bytes: Callable[[int], bytes],
-        discard: Callable[[BpArray], None],
+        self, writer: ZioWriter, tx: TxManager, dataset: int, random_bytes: Callable[[int], bytes]
     ) -> None:
         self.writer = writer
-        self.discard = discard
+        self.tx = tx
         self.dataset = dataset
         self.random_bytes = random_bytes
         self.cls = AllocClass.LOG
@@ -175,7 +176,7 @@ class LogBlocks:
                 free.append(self._chain.popleft())
             first = self._chain[0]
         if free:
-            self.discard(np.frombuffer(b"".join([link.raw for link in free]), BLKPTR))
+            self.tx.discarded.append(np.frombuffer(b"".join([link.raw for link in free]), BLKPTR))
         return zil.encode_header(NO_LOG if first is None else replace(NO_LOG, log=first.bp[0]))
 
     def fall_back(self) -> None:
@@ -204,12 +205,12 @@ class LogBlocks:
         count = self._batch[1] if self._batch[0] == txg else BATCH_FIRST
         self._batch = (txg, min(2 * count, BATCH_MAX))
         count = max(1, min(count, BATCH_BYTES // size))
-        sizes = np.full(count, size, np.uint64)
-        places = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
-        places = places[places[:, 0, 2] != 0]
+        places = self._find(size, count, txg)
+        if not len(places) and count > 1:
+            places = self._find(size, 1, txg)
         if not len(places):
             raise NoSpaceError("no room for a block of the intent log", "remove something", bytes=size)
-        sizes = sizes[: len(places)]
+        sizes = np.full(len(places), size, np.uint64)
         self.writer.output.occupy(places, sizes, txg)
         bps = bpmake.stored(
             sizes, sizes, compress=Compression.OFF, checksum=zil.CHECKSUM_ZILOG2, type=ObjectType.INTENT_LOG, level=0,
@@ -220,11 +221,34 @@ class LogBlocks:
         rows = places[:, 0].tolist()
         self._spare = [Link(bp.tobytes(), tuple(row), size, txg) for bp, row in zip(bps, rows)][::-1]
 
+    def _find(self, size: int, count: int, txg: int) -> NDArray[np.uint64]:
+        """Places for so many blocks or fewer, shaped as the allocator's; none if what waits needs the room itself."""
+        sizes = np.full(count, size, np.uint64)
+        places = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
+        places = places[places[:, 0, 2] != 0]
+        self._count(places[:, 0], 1)
+        try:
+            self.tx.admit(0)
+        except NoSpaceError:
+            self._let_go(places[:, 0], txg)
+            return places[:0]
+        return places
+
+    def _count(self, places: NDArray[np.uint64], sign: int) -> None:
+        """Room that is taken among the data in the open txg, or not any more."""
+        tops = self.writer.zio.tree.tops
+        taken = sum([asize for vdev, _, asize in places.tolist() if not tops[vdev].is_log])
+        self.tx.waiting.logged_room += sign * taken
+
+    def _let_go(self, places: NDArray[np.uint64], born: int) -> None:
+        if born == self.tx.open_txg:
+            self._count(places, -1)
+        self.writer.allocator.unallocate(*places.T.copy(), txg=born)
+
     def _give_back(self, links: list[Link]) -> None:
         """These were not used: nobody can have heard of them."""
         for born in {link.born for link in links}:
-            places = np.array([link.place for link in links if link.born == born], np.uint64)
-            self.writer.allocator.unallocate(*places.T.copy(), txg=born)
+            self._let_go(np.array([link.place for link in links if link.born == born], np.uint64), born)
         gone = {id(link) for link in links}
         self._spare = [link for link in self._spare if id(link) not in gone]
 

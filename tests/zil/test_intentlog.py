@@ -566,6 +566,22 @@ def test_a_full_pool_still_keeps_its_promises() -> None:
         assert pool.fs().znode("/big").size == size and not pool.fs().exists("/first")
 
 
+@pytest.mark.parametrize("layout", ["single", "raidz1"])
+def test_a_log_leaves_room_for_the_txg(layout: str) -> None:
+    machine = begun(layout)
+    pool, data = machine.pool, bytes(range(256)) * 64
+    with pool.fs().open("/first", "rb+") as file:
+        while pool.zil_stats.bytes_normal < 2 * machine.disks[0].size:
+            file.pwrite(data, pool.zil_stats.commits % 100 * len(data))
+            file.fsync()
+        assert pool.zil_stats.txgs < 10  # they are written because room is short, before a log finds none
+        file.pwrite(b"the last word", 0)
+        file.fsync()
+        wanted = pool.fs().read_bytes("/first")
+    with machine.crashed() as pool:
+        assert pool.fs().read_bytes("/first") == wanted
+
+
 @pytest.mark.judge
 def test_zdb_reads_our_logs(judge: Callable[[str], str], tmp_path: Path) -> None:
     machine = begun("mirrored-log")
