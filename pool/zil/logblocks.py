@@ -224,7 +224,7 @@ class LogBlocks:
     def _find(self, size: int, count: int, txg: int) -> NDArray[np.uint64]:
         """Places for so many blocks or fewer, shaped as the allocator's; none if what waits needs the room itself."""
         sizes = np.full(count, size, np.uint64)
-        places = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
+        places: NDArray[np.uint64] = self.writer.allocator.allocate(sizes, txg=txg, copies=1, cls=self.cls)
         places = places[places[:, 0, 2] != 0]
         self._count(places[:, 0], 1)
         try:
