@@ -3,8 +3,9 @@
 Phases follow each other: a mixture of everything; filling until there is no room; a mixture in a full pool; removing
 until most is gone. Every so many steps the pool is exported, or let go of as in a crash, judged, and opened again:
 every block verified, all space accounted for, the content held against a model, and whatever other judges are given.
-Now and then something is asked to be durable at once, and goes to an intent log; half of the crashes come after changes
-that only intent logs know, and all of these must be there when the logs have been replayed.
+Now and then something is asked to be durable at once, and goes to an intent log, or a file is rewritten as a database
+does it, thousands of times, each time durably; half of the crashes come after changes that only intent logs know, and
+all of these must be there when the logs have been replayed.
 
 What counts as wrong, beside the judges: a txg that cannot be written, and removing that is refused for want of space.
 """
@@ -60,6 +61,9 @@ REFUSALS, FULL_STEPS, MIXED_STEPS, DRAIN_STEPS = 5, 300, 800, 3000
 GANGED = 24 << 10
 #: Changes before a crash that only intent logs know, at most.
 PROMISED_STEPS = 40
+#: Durable writes of a storm, at most; or, one time in so many, as many as fill all disks. Bytes of each.
+STORM, FILLS = 300, 6
+STORM_BYTES = (4 << 10, 24 << 10)
 #: Removing ends when this share of files is left.
 DRAINED = 0.25
 
@@ -200,7 +204,9 @@ class Churn(Workload):
         try:
             for _ in range(self.rng.randrange(1, PROMISED_STEPS)):
                 try:
-                    if self.volumes and self.rng.random() < 0.2:
+                    if self.rng.random() < 0.05:
+                        self._storm()
+                    elif self.volumes and self.rng.random() < 0.2:
                         self._volume(self.rng.choice(sorted(self.volumes)))
                     else:
                         self._change(self.rng.choice(sorted(self.models)))
@@ -303,7 +309,7 @@ class Churn(Workload):
         elif self.rng.random() < 0.97:
             self.step()
         else:
-            self.rng.choice((self._set, self._resize, self._held, self._promise))()
+            self.rng.choice((self._set, self._resize, self._held, self._promise, self._storm))()
 
     # --- steps beside those of ``Workload`` ---------------------------------------------------------------------------
 
@@ -331,6 +337,26 @@ class Churn(Workload):
             self.pool.fs(name).fsync(self.rng.choice(files))
         else:
             self.pool.fs(name).syncfs()
+
+    def _storm(self) -> None:
+        """A file is rewritten here and there, again and again, and each time durably."""
+        name = self.rng.choice(sorted(self.models))
+        model, files = self.models[name], self.models[name].paths("file")
+        if not files:
+            return
+        path, size, count = self.rng.choice(files), self.rng.randrange(*STORM_BYTES), self.rng.randrange(1, STORM)
+        if self.rng.randrange(FILLS) == 0:
+            count = self.options.size * len(self.images) // size
+        self.tell(f"{name}: storm of {count} times {size} bytes on {path}")
+        self._promised = True
+        data = self.rng.randbytes(2 * size)
+        with self.pool.fs(name).open(path, "rb+") as file:
+            for _ in range(count):
+                offset, start = self.rng.randrange(0, self.scale.content), self.rng.randrange(size)
+                file.pwrite(data[start : start + size], offset)
+                model.write(path, offset, data[start : start + size])
+                file.fsync()
+                self.report.promises += 1
 
     def _resize(self) -> None:
         """A volume of another size."""
