@@ -500,14 +500,16 @@ class WritablePool(Pool):
     def _changed(self) -> None:
         self.spa.refresh(None)
 
-    def volume(self, name: str) -> Volume:
+    def volume(self, name: str) -> MutableVolume:
         """A volume, to be read and written; of a snapshot, to be read.
 
         Raises:
             NotFoundError; UsageError: a file system.
         """
         found = super().volume(name)
-        return found if found._live.is_snapshot else MutableVolume(self, found._live)
+        if found._live.is_snapshot:
+            return found  # type: ignore[return-value]
+        return MutableVolume(self, found._live)
 
     def destroy(self, name: str) -> None:
         """Destroy a file system or volume that has neither snapshots nor datasets below it.

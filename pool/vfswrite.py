@@ -11,7 +11,7 @@ import posixpath
 import stat as statmodule
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from .dmu.mutable import PLACE_BYTES
 from .dmu.tx import TxManager
@@ -46,6 +46,11 @@ _MODES = {
     "ab": (False, True),
     "ab+": (True, True),
 }
+
+#: Those of them that may write; ``+`` and ``b`` go in any order.
+WritingMode = Literal[
+    "rb+", "r+b", "wb", "wb+", "w+b", "xb", "xb+", "x+b", "ab", "ab+", "a+b"
+]  # fmt: skip
 
 #: Content of fewer bytes is made together with its file.
 SMALL = PLACE_BYTES
@@ -204,6 +209,12 @@ class MutableVfs(Vfs):
         with self.transaction():
             folder, name = self._place_for_new(path, is_dir=False)
             self.filesystem.link(self.znode(source), folder, name)
+
+    @overload
+    def open(self, path: Path, mode: WritingMode, *, permissions: int = 0o644, sync: bool = False) -> MutableFile: ...
+
+    @overload
+    def open(self, path: Path, mode: str = "rb", *, permissions: int = 0o644, sync: bool = False) -> ZplFile: ...
 
     def open(self, path: Path, mode: str = "rb", *, permissions: int = 0o644, sync: bool = False) -> ZplFile:
         """A regular file: ``rb``, ``rb+``, ``wb``, ``wb+``, ``xb``, ``xb+``, ``ab``, ``ab+``.

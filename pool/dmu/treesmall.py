@@ -1,4 +1,4 @@
-"""Writing new objects of one block: no old pointers, no levels, so arrays do for all of them at once.
+"""Small objects that come or go: no levels, so arrays do for all of them at once.
 
 A tree of small files is mostly such objects. What ``treewrite`` does for any object comes out the same here.
 """
@@ -6,13 +6,13 @@ A tree of small files is mostly such objects. What ``treewrite`` does for any ob
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ondisk import blkptr
-from ..ondisk.blkptr import BLKPTR
+from ..ondisk import blkptr, bpcheck
+from ..ondisk.blkptr import BLKPTR, BpArray
 from ..ondisk.dnode import FLAG_USED_BYTES, DnodePhys
 from .blocktree import BlockTree
 
@@ -79,3 +79,40 @@ def write_small(owner: TreeOwner, writer: ZioWriter, txg: int, dnodes: Iterable[
                 blkptr=row,
             )
             dn.publish(phys, BlockTree(dn.objset, dn.number, phys))
+
+
+def is_small_and_gone(closed: Closed) -> bool:
+    """A freed object whose pointers are all in its dnode."""
+    return closed.gone and (closed.fresh or closed.dn.phys.nlevels == 1)
+
+
+def free_small(owner: TreeOwner, dnodes: Sequence[Closed]) -> list[Closed]:
+    """Let go of all blocks of objects that are ``is_small_and_gone``.
+
+    Returns:
+        Those with a pointer that does not belong where it stands; nothing of them was freed.
+    """
+    parts: list[BpArray] = []
+    sizes: list[int] = []
+    owners: list[int] = []
+    for index, closed in enumerate(dnodes):
+        phys = closed.dn.phys
+        if not closed.fresh:
+            parts.append(phys.blkptr)
+            sizes += [phys.datablksz] * len(phys.blkptr)
+        if phys.spill is not None:
+            parts.append(np.atleast_1d(phys.spill))
+            sizes.append(0)
+        owners += [index] * (len(sizes) - len(owners))
+    bps = np.concatenate(parts) if parts else np.zeros(0, dtype=BLKPTR)
+    there = ~blkptr.is_hole(bps)
+    wrong = bpcheck.problems(bps, level=0, lsize=np.array(sizes, np.uint64), max_birth=owner.birth) != 0
+    refused = set(np.array(owners, np.int64)[wrong].tolist())
+    if refused:
+        there &= ~np.isin(owners, list(refused))
+    if there.any():
+        owner.kill(bps[there])
+    for index, closed in enumerate(dnodes):
+        if index not in refused:
+            closed.dn.closed = None
+    return [dnodes[index] for index in sorted(refused)]

@@ -30,7 +30,7 @@ from ..ondisk.blkptr import BLKPTR, BpArray
 from ..ondisk.dmutypes import ObjectType
 from ..ondisk.dnode import BLKPTR_SHIFT, EXTRA_SLOTS_AT, FLAG_SPILL_BLKPTR, FLAG_USED_BYTES, SLOT_SIZE, DnodePhys
 from .blocktree import BlockTree
-from .treesmall import is_small, write_small
+from .treesmall import free_small, is_small, is_small_and_gone, write_small
 
 if TYPE_CHECKING:
     from ..zio.writer import WritePolicy, ZioWriter
@@ -42,7 +42,9 @@ FREE_STEP = 1 << 16
 
 
 class TreeOwner(Protocol):
-    """The object set, as seen from here."""
+    """The object set, as seen from here. ``birth``: no block of it can be newer."""
+
+    birth: int
 
     def policy(self, kind: int, level: int, *, checksum: int = 0, compress: int = 0, size: int = 0) -> WritePolicy:
         """How blocks of this type and level are written."""
@@ -137,14 +139,19 @@ class TreeWriter:
         Raises:
             NoSpaceError, DeviceError: the txg cannot be written.
         """
-        works = []
-        small = []
+        small: list[Closed] = []
+        gone: list[Closed] = []
+        other: list[Closed] = []
         for dn in dnodes:
             if fill is None and is_small(dn):
                 small.append(dn)
+            elif fill is None and is_small_and_gone(dn):
+                gone.append(dn)
             else:
-                works.append(self._begin(dn))
+                other.append(dn)
         write_small(self.owner, self.writer, self.txg, small)
+        other += free_small(self.owner, gone)  # what is wrong with those left is told when they are read
+        works = [self._begin(dn) for dn in other]
         self._data(works, fill)
         top = max((work.levels for work in works), default=0)
         for level in range(1, top):

@@ -51,7 +51,7 @@ def _write(path: str, offset: int, size: int) -> Act:
         data = bytes([65 + size % 26]) * size
         model.write(path, offset, data)
         with fs.open(path, "rb+") as file:
-            file.pwrite(data, offset)  # type: ignore[attr-defined]
+            file.pwrite(data, offset)
 
     return act
 

@@ -217,7 +217,7 @@ class Churn(Workload):
         for name in sorted(self.models):
             self.pool.fs(name).syncfs()
         for name in sorted(self.volumes):
-            self.pool.volume(name).fsync()  # type: ignore[attr-defined]
+            self.pool.volume(name).fsync()
         self.report.promises += len(self.models) + len(self.volumes)
 
     def _enter(self) -> WritablePool:
@@ -330,7 +330,7 @@ class Churn(Workload):
         self._promised = True
         self.report.promises += 1
         if name in self.volumes:
-            self.pool.volume(name).fsync()  # type: ignore[attr-defined]
+            self.pool.volume(name).fsync()
             return
         files = self.models[name].paths("file")
         if files and self.rng.random() < 0.5:

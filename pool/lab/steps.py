@@ -146,9 +146,9 @@ class Workload:
         volume = self.pool.volume(name)
         if self.rng.random() < 0.2:
             data = bytes(len(data))
-            volume.open().discard(offset, len(data))  # type: ignore[attr-defined]
+            volume.open().discard(offset, len(data))
         else:
-            volume.open().pwrite(data, offset)  # type: ignore[attr-defined]
+            volume.open().pwrite(data, offset)
         self.volumes[name] = before[:offset] + data + before[offset + len(data) :]
         self.tell(f"{name}: write {offset}+{len(data)}")
 

@@ -95,7 +95,7 @@ class SyncRecorder(Recorder):
         number, before = self._ask(), self.pool.txg
         asked: frozenset[int] | None = None
         if name in self.volumes:
-            self.pool.volume(name).fsync()  # type: ignore[attr-defined]
+            self.pool.volume(name).fsync()
             self.tell(f"{name}: flush")
         elif files and self.rng.random() < 0.6:
             path = self.rng.choice(files)

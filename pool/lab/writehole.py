@@ -257,7 +257,7 @@ def _pool(shape: Shape, options: HoleOptions, journal: Journal) -> _Volume:
     pool = create_pool(POOL, [*shape.words.split(), *disks], env=env, txg_seconds=0, threads=1)
     pool.create_volume(VOLUME, options.records * RECORD, volblocksize=RECORD)
     volume = pool.volume(VOLUME).open()
-    return lambda offset, data: volume.pwrite(data, offset), pool.sync, pool.abandon  # type: ignore[attr-defined]
+    return lambda offset, data: volume.pwrite(data, offset), pool.sync, pool.abandon
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..dsl.dataset import DslDataset
     from ..dsl.dir import DslDir
     from ..pool import Pool
-    from ..poolwrite import MutableVolume, WritablePool
+    from ..poolwrite import WritablePool
     from ..vfs import Stat, Vfs
     from ..zpl.file import ObjectFile
 
@@ -288,7 +288,7 @@ class ZFSFileSystem(Writing):
         if self._readonly or dataset.is_snapshot:
             return Zvol(dataset.objset())
         pool = cast("WritablePool", self.pool(dataset.name.partition("/")[0]))
-        return cast("MutableVolume", pool.volume(dataset.name))._zvol
+        return pool.volume(dataset.name)._zvol
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """The bytes of a file from ``start`` to before ``end``; negative ones count from its end."""
