@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from uberblock.pool.device.memory import MemoryDevice
@@ -15,7 +17,7 @@ from uberblock.pool.errors import (
     UnsupportedError,
 )
 from uberblock.pool.ondisk import blkptr, label
-from uberblock.pool.zio import reader
+from uberblock.pool.zio import reader, single
 from uberblock.pool.zio.status import Status
 
 CHECKSUMS = [2, 6, 7, 8, 10, 11, 12, 13, 14]
@@ -221,8 +223,14 @@ def test_embedded(bench, make, compress, order):
     words = np.frombuffer(packed.ljust(112, b"\0"), dtype="<u8" if order == "<" else ">u8").tolist()
     prop = len(data) - 1 | len(packed) - 1 << 25 | compress << 32 | 1 << 39 | 19 << 48 | (order == "<") << 63
     bp = np.array([[*words[:6], prop, *words[6:9], 9, *words[9:]]], dtype="<u8").view(blkptr.BLKPTR)[:, 0]
-    assert pool.zio.read_one(bp) == data
+    assert pool.zio.read_one(bp) == single.read_plain(pool.zio, bp[0]) == data
     assert pool.zio.read(np.concatenate([bp] * 50)).data.tobytes() == data * 50
+    rng = random.Random(compress)
+    for _ in range(200):  # the short way gives what the long one gives, or leaves the block to it
+        forged = bp.copy()
+        forged["prop"] ^= np.uint64(1 << rng.choice([*range(39), *range(40, 64)]))
+        short, long = single.read_plain(pool.zio, forged[0]), pool.zio.read(forged, errors="collect")
+        assert short is None if long.status[0] else short == long.data.tobytes()
     bp["prop"] = int(bp["prop"][0]) | 2 << 40
     with pytest.raises(CorruptError, match="redacted"):
         pool.zio.read_one(bp)
