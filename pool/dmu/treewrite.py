@@ -17,7 +17,7 @@ Source: OpenZFS, dnode_sync.c, dbuf.c, dmu_objset.c.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -174,7 +174,7 @@ class TreeWriter:
             dn, changes = work.dn, work.dn.changes
             written = {} if dn.gone else changes.blocks
             placed = {} if dn.gone else changes.placed
-            holes = self._freed(work, [*written, *placed])
+            holes = self._freed(work, {*written, *placed})
             if not written and not placed and not len(holes):
                 continue
             ids = np.array(sorted(written), dtype=np.int64)
@@ -211,7 +211,7 @@ class TreeWriter:
         level.bps[np.searchsorted(level.ids, ids)] = new
         self._account([work] * len(ids), new, old, None)
 
-    def _freed(self, work: _Work, written: Collection[int]) -> I64:
+    def _freed(self, work: _Work, written: set[int]) -> I64:
         """Blocks that become holes and were none."""
         if not work.old_levels:
             return np.zeros(0, dtype=np.int64)
@@ -220,6 +220,8 @@ class TreeWriter:
         found = []
         for first, end in ranges:
             end = min(end, last + 1)
+            if end - first <= len(written) and written.issuperset(range(first, end)):
+                continue  # as where a small file is written anew
             while first < end:
                 start = work.old.next_block(first, hole=False)
                 if start is None or start >= end:
@@ -318,6 +320,7 @@ class TreeWriter:
             new.bps["birth"][index] = self.txg
 
     def _spills(self, works: list[_Work]) -> None:
+        batches: dict[tuple[int, WritePolicy], _Batch] = defaultdict(_Batch)
         for work in works:
             dn, changes, before = work.dn, work.dn.changes, work.dn.dn.phys.spill
             if not (changes.spill_changed or dn.gone):
@@ -326,15 +329,16 @@ class TreeWriter:
             if dn.gone or changes.spill is None:
                 self._dead(work, old[~blkptr.is_hole(old)], None)
                 continue
-            batch = _Batch()
-            new = np.zeros(1, dtype=BLKPTR)
+            size, new = len(changes.spill), np.zeros(1, dtype=BLKPTR)
+            batch = batches[size, self.owner.policy(dn.bonustype, 0, size=size)]
             batch.data.append(np.frombuffer(changes.spill, dtype=np.uint8))
             batch.fill.append(1)
             batch.old.append(old)
             batch.place.append((new, 0))
             batch.work.append(work)
-            self._write(batch, len(changes.spill), self.owner.policy(dn.bonustype, 0, size=len(changes.spill)))
             work.tree[-1, 0] = new
+        for (size, policy), batch in batches.items():
+            self._write(batch, size, policy)
 
     # --- a batch ----------------------------------------------------------------------------------------------------
 
