@@ -7,7 +7,7 @@ Incompressible data is written to one file through the file interface and synced
 file read with every checksum verified. PROGRAM drives OpenZFS's storage engine in user space (commands create, dataset,
 write, read, export, each with a line of seconds and CPU seconds): it writes as much to one object. Both run in turn,
 round by round, on files of the same folder; medians are compared. CPU seconds stand beside, as they bear a busy
-machine. Small files are made in transactions of 256.
+machine. Small files are made, rewritten and removed in transactions of 256.
 
 ``--text``: in place of noise, text of which lz4 leaves 60 %, into datasets with compression=lz4; PROGRAM's own text is
 as compressible (words of 8 of 16 letters, every second pair of words seen shortly before).
@@ -116,18 +116,37 @@ def phase(text: str, name: str, mib: int) -> Speed:
     return Speed(mib / float(found[1]), mib / float(found[2]))
 
 
-def small_files(folder: Path, count: int) -> Speed:
-    """A tree of small files, files a second."""
-    with create_pool("small", [str(folder / "d0")], size=1 << 30) as pool:
+def small_files(folder: Path, count: int) -> dict[str, Speed]:
+    """A tree of small files that is made, rewritten and removed, each with the txg that says so: files a second."""
+    found: dict[str, Speed] = {}
+    with create_pool("small", [str(folder / "d0")], size=1 << 30, txg_seconds=0) as pool:
         fs = pool.fs()
-        before = time.perf_counter(), time.process_time()
-        for first in range(0, count, BATCH):
-            with pool.transaction():
-                fs.mkdir(f"/d{first}")
-                for number in range(first, min(first + BATCH, count)):
-                    fs.write_bytes(f"/d{first}/f{number}", b"%d " % number * 100)
-        pool.sync()
-        return rate(count, *before)
+        firsts = range(0, count, BATCH)
+
+        def names(first: int) -> list[str]:
+            return [f"/d{first}/f{number}" for number in range(first, min(first + BATCH, count))]
+
+        def write(first: int, text: bytes) -> None:
+            for number, name in enumerate(names(first), first):
+                fs.write_bytes(name, text % number * 100)
+
+        def make(first: int) -> None:
+            fs.mkdir(f"/d{first}")
+            write(first, b"%d ")
+
+        def remove(first: int) -> None:
+            for name in names(first):
+                fs.unlink(name)
+            fs.rmdir(f"/d{first}")
+
+        for what, change in {"made": make, "rewritten": lambda first: write(first, b"%d, "), "removed": remove}.items():
+            before = time.perf_counter(), time.process_time()
+            for first in firsts:
+                with pool.transaction():
+                    change(first)
+            pool.sync()
+            found[what] = rate(count, *before)
+    return found
 
 
 def median(speeds: list[Speed]) -> Speed:
@@ -194,9 +213,11 @@ def main() -> None:
     )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         small = small_files(Path(place), options.files)
-    print(f"{options.files} small files: {small.wall:.0f} files/s, {small.cpu:.0f} by CPU time")
+    for what, speed in small.items():
+        print(f"{options.files} small files {what}: {speed.wall:.0f} files/s, {speed.cpu:.0f} by CPU time")
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows, "small": [small.wall, small.cpu]}, indent=1))
+        figures = {what: [speed.wall, speed.cpu] for what, speed in small.items()}
+        options.json.write_text(json.dumps({"rows": rows, "small": figures}, indent=1))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,8 @@ def is_sealed(bp: BpArray) -> BoolArray:
 def dva_asize(bp: BpArray) -> U64Array:
     """Allocated bytes of each DVA, shape (..., 3); 0 where there is none."""
     sizes = (bp["dva"][..., 0] & 0xFFFFFF) << np.uint64(9)
-    sizes[..., 2] = np.where(is_sealed(bp), np.uint64(0), sizes[..., 2])
+    if is_crypt(bp).any():  # most often none is, and this is called for every few pointers
+        sizes[..., 2] = np.where(is_sealed(bp), np.uint64(0), sizes[..., 2])
     return sizes
 
 

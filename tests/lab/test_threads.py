@@ -120,7 +120,7 @@ def check(pool: WritablePool, thread: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["single", "mirrored-log", "raidz1"])
+@pytest.mark.parametrize("layout", ["mirrored-log", "raidz1"])
 def test_crashes(layout: str) -> None:
     journal = record(layout, txg_seconds=0.03, dirty_max=256 << 10)
     start = next(number for number, mark in journal.marks() if mark.text == DONE)
