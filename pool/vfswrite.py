@@ -48,9 +48,7 @@ _MODES = {
 }
 
 #: Those of them that may write; ``+`` and ``b`` go in any order.
-WritingMode = Literal[
-    "rb+", "r+b", "wb", "wb+", "w+b", "xb", "xb+", "x+b", "ab", "ab+", "a+b"
-]  # fmt: skip
+WritingMode = Literal["rb+", "r+b", "wb", "wb+", "w+b", "xb", "xb+", "x+b", "ab", "ab+", "a+b"]
 
 #: Content of fewer bytes is made together with its file.
 SMALL = PLACE_BYTES

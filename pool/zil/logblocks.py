@@ -229,9 +229,11 @@ class LogBlocks:
         self._count(places[:, 0], 1)
         try:
             self.tx.admit(0)
-        except NoSpaceError:
+        except BaseException as error:
             self._let_go(places[:, 0], txg)
-            return places[:0]
+            if isinstance(error, NoSpaceError):
+                return places[:0]
+            raise
         return places
 
     def _count(self, places: NDArray[np.uint64], sign: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from uberblock.pool import import_pool
+from uberblock.pool.alloc.allocator import AllocClass
 from uberblock.pool.env import Env
 from uberblock.pool.errors import DeviceError, PoolError, UsageError
 from uberblock.pool.lab.checker import examine
@@ -580,6 +581,26 @@ def test_a_log_leaves_room_for_the_txg(layout: str) -> None:
         wanted = pool.fs().read_bytes("/first")
     with machine.crashed() as pool:
         assert pool.fs().read_bytes("/first") == wanted
+
+
+def test_an_interrupt_while_a_log_asks_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = begun()
+    pool, tx = machine.pool, machine.pool.engine.tx
+    allocated = pool.engine.allocator.allocated(AllocClass.NORMAL)
+    pool.fs().write_bytes("/first", b"2" * 5000)  # needs another size of blocks
+
+    def interrupted(more: int) -> None:
+        assert more == 0 and pool.engine.allocator.allocated(AllocClass.NORMAL) > allocated
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tx, "admit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pool.fs().fsync("/first")
+    assert pool.engine.allocator.allocated(AllocClass.NORMAL) <= allocated
+    pool.fs().fsync("/first")
+    with machine.crashed() as pool:
+        assert pool.fs().read_bytes("/first") == b"2" * 5000
 
 
 @pytest.mark.judge
