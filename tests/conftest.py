@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -81,13 +81,18 @@ def copy_sparse(source: Path, target: Path) -> None:
             dst.write(src.read(at - start))
 
 
+def cannot_run(why: str) -> NoReturn:
+    """A test lacks something it needs: it is skipped, but fails under CI, which must have it."""
+    if IN_CI:
+        pytest.fail(f"{why}, and CI must have it")
+    pytest.skip(why)
+
+
 def unpack(kind: str, base: Path) -> GoldenPool:
     """Unpack one pool below ``base``, unless another worker of the session has done so."""
     source = next((f / kind for f in (SHIPPED, COLLECTION) if (f / kind / "pool.tar.xz").exists()), None)
     if source is None:
-        if IN_CI:
-            pytest.fail(f"the pool {kind!r} is not here, and CI must have it")
-        pytest.skip(f"the pool {kind!r} is not shipped; set UBERBLOCK_POOLS to a folder that has it")
+        cannot_run(f"the pool {kind!r} is not shipped; set UBERBLOCK_POOLS to a folder that has it")
     target = base / kind
     with (base / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -135,9 +140,7 @@ def program_or_skip(name: str, package: str, path: str | None = None) -> str:
     """Path of a program. Where it is missing the test is skipped, but fails under CI."""
     path = path or find_program(name)
     if path is None:
-        if IN_CI:
-            pytest.fail(f"{name} is not installed, and CI must have it")
-        pytest.skip(f"{name} ({package}) is not installed")
+        cannot_run(f"{name} ({package}) is not installed")
     return path
 
 

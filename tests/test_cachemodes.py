@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import program_or_skip
+from conftest import cannot_run, program_or_skip
 from uberblock.pool import create_pool, import_pool
 from uberblock.pool.cli.main import main
 from uberblock.pool.device.cachemode import CACHE_MODES
@@ -135,7 +135,7 @@ def traced(tmp_path: Path, script: str, *words: str) -> tuple[str, list[list[str
         [*command, sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
     )
     if "PTRACE" in result.stderr or "ptrace" in result.stderr:
-        pytest.skip("strace may not trace here")
+        cannot_run("strace may not trace here")
     assert result.returncode == 0, result.stderr
     phases: list[list[str]] = [[]]
     for line in log.read_text().splitlines():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import cannot_run
 from fuzz import harness
 
 RUNS = 5000
@@ -21,5 +22,5 @@ def test_kernel(folder: Path, name: str) -> None:
     try:
         printed = harness.run(name, folder, seed=1, runs=RUNS)
     except harness.NoCompilerError as error:
-        pytest.skip(str(error))
+        cannot_run(str(error))
     assert str(RUNS) in printed

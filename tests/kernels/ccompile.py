@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import cannot_run
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "kernels"
@@ -38,7 +39,7 @@ def sanitizing_compiler(folder: Path) -> str:
     target = str(folder / "probe")
     for command in ([cc, *SANITIZE, str(probe), "-o", target], [target]):
         if subprocess.run(command, capture_output=True, timeout=60, check=False).returncode != 0:
-            pytest.skip("the compiler here has no working sanitizers")
+            cannot_run("the compiler here has no working sanitizers")
     return cc
 
 
